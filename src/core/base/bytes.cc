@@ -100,13 +100,13 @@ std::string to_base64(ByteView bytes) {
 }
 
 Result<Bytes> from_base64(std::string_view text) {
-  if (text.size() % 4 != 0) return invalid_argument("base64 text is not a multiple of 4 characters");
+  if (text.size() % 4 != 0)
+    return invalid_argument("base64 text is not a multiple of 4 characters");
   Bytes out;
   out.reserve(text.size() / 4 * 3);
   for (std::size_t i = 0; i < text.size(); i += 4) {
     const bool last = i + 4 == text.size();
-    const std::size_t padding =
-        last && text[i + 3] == '=' ? (text[i + 2] == '=' ? 2u : 1u) : 0u;
+    const std::size_t padding = last && text[i + 3] == '=' ? (text[i + 2] == '=' ? 2u : 1u) : 0u;
     std::uint32_t group = 0;
     for (std::size_t j = 0; j < 4; ++j) {
       const bool pad = j >= 4 - padding;

@@ -72,8 +72,8 @@ std::string Error::to_string() const {
   return out;
 }
 
-#define HF_MAKE(function, name)                              \
-  Error function(std::string message, std::string detail) {  \
+#define HF_MAKE(function, name)                                      \
+  Error function(std::string message, std::string detail) {          \
     return {ErrorCode::name, std::move(message), std::move(detail)}; \
   }
 HF_MAKE(invalid_argument, kInvalidArgument)

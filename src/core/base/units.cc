@@ -16,10 +16,15 @@ struct Unit {
   double factor;
 };
 
-constexpr std::array kSizeUnits = {
-    Unit{"", 1},         Unit{"B", 1},          Unit{"KiB", double(kKiB)}, Unit{"MiB", double(kMiB)},
-    Unit{"GiB", double(kGiB)}, Unit{"KB", 1e3}, Unit{"MB", 1e6},           Unit{"GB", 1e9}};
-constexpr std::array kTimeUnits = {Unit{"ms", 1},     Unit{"s", 1e3},     Unit{"m", 60e3},
+constexpr std::array kSizeUnits = {Unit{"", 1},
+                                   Unit{"B", 1},
+                                   Unit{"KiB", double(kKiB)},
+                                   Unit{"MiB", double(kMiB)},
+                                   Unit{"GiB", double(kGiB)},
+                                   Unit{"KB", 1e3},
+                                   Unit{"MB", 1e6},
+                                   Unit{"GB", 1e9}};
+constexpr std::array kTimeUnits = {Unit{"ms", 1}, Unit{"s", 1e3}, Unit{"m", 60e3},
                                    Unit{"h", 3600e3}, Unit{"d", 86400e3}};
 
 // Largest value that a double counts exactly; far beyond any real size or time.
@@ -29,12 +34,12 @@ template <std::size_t N>
 Result<double> parse_with_unit(std::string_view text, const std::array<Unit, N>& units,
                                const char* accepted) {
   double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value,
-                                            std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
   std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
   while (!unit.empty() && unit.front() == ' ') unit.remove_prefix(1);
-  const auto found = std::find_if(units.begin(), units.end(),
-                                  [&](const Unit& u) { return u.name == unit; });
+  const auto found =
+      std::find_if(units.begin(), units.end(), [&](const Unit& u) { return u.name == unit; });
   if (error != std::errc() || found == units.end() || !(value >= 0)) {
     return invalid_argument("'" + std::string(text) + "' is not understood; write " + accepted);
   }
@@ -46,8 +51,9 @@ Result<double> parse_with_unit(std::string_view text, const std::array<Unit, N>&
 }  // namespace
 
 Result<std::uint64_t> parse_size_bytes(std::string_view text) {
-  HF_TRY_ASSIGN(const double bytes,
-                parse_with_unit(text, kSizeUnits, "a number with B, KiB, MiB or GiB, such as 8MiB"));
+  HF_TRY_ASSIGN(
+      const double bytes,
+      parse_with_unit(text, kSizeUnits, "a number with B, KiB, MiB or GiB, such as 8MiB"));
   return static_cast<std::uint64_t>(bytes);
 }
 
@@ -67,7 +73,8 @@ std::string format_bytes(std::uint64_t bytes) {
     ++i;
   }
   char buffer[32];
-  std::snprintf(buffer, sizeof buffer, i == 0 || value >= 99.5 ? "%.0f %s" : "%.1f %s", value, kNames[i]);
+  std::snprintf(buffer, sizeof buffer, i == 0 || value >= 99.5 ? "%.0f %s" : "%.1f %s", value,
+                kNames[i]);
   return buffer;
 }
 

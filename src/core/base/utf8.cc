@@ -4,7 +4,8 @@ namespace holdfast {
 
 namespace {
 
-// Length that the lead byte asks for, and the allowed range of the second byte (Unicode table 3-7); 0 = not a lead.
+// Length that the lead byte asks for, and the allowed range of the second byte (Unicode table 3-7);
+// 0 = not a lead.
 struct Lead {
   std::uint8_t length;
   std::uint8_t low;
@@ -89,8 +90,8 @@ std::size_t complete_utf8_prefix(std::string_view text) {
     if (b < 0x80) return text.size();
     if (b < 0xC0) continue;
     const Lead lead = lead_of(b);
-    const bool open = lead.length > text.size() - i &&
-                      well_formed_bytes(text, i, lead) == text.size() - i;
+    const bool open =
+        lead.length > text.size() - i && well_formed_bytes(text, i, lead) == text.size() - i;
     return open ? i : text.size();
   }
   return text.size();

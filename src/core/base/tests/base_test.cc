@@ -14,11 +14,11 @@ namespace {
 
 TEST(Errors, EveryCodeHasNameStatusAndRoundTrips) {
   std::set<std::string_view> names;
-#define HF_ERROR(name, number, http, exit, text)                              \
-  EXPECT_EQ(error_code_name(ErrorCode::k_##name), #name);                     \
-  EXPECT_EQ(error_code_from_number(number), ErrorCode::k_##name);             \
-  EXPECT_EQ(error_code_http_status(ErrorCode::k_##name), http);               \
-  EXPECT_EQ(error_code_exit_status(ErrorCode::k_##name), exit);               \
+#define HF_ERROR(name, number, http, exit, text)                  \
+  EXPECT_EQ(error_code_name(ErrorCode::k_##name), #name);         \
+  EXPECT_EQ(error_code_from_number(number), ErrorCode::k_##name); \
+  EXPECT_EQ(error_code_http_status(ErrorCode::k_##name), http);   \
+  EXPECT_EQ(error_code_exit_status(ErrorCode::k_##name), exit);   \
   EXPECT_TRUE(names.insert(#name).second);
 #include "holdfast/base/errors.def"
 #undef HF_ERROR
@@ -54,9 +54,7 @@ TEST(Result, TryAssignPropagates) {
   EXPECT_EQ(quarter(6).error().client_message(), "odd");
 }
 
-TEST(ResultDeath, ValueOfAnErrorStops) {
-  EXPECT_DEATH((void)half(1).value(), "check failed");
-}
+TEST(ResultDeath, ValueOfAnErrorStops) { EXPECT_DEATH((void)half(1).value(), "check failed"); }
 
 TEST(Checked, OverflowIsAValue) {
   EXPECT_EQ(checked_mul<std::uint64_t>(1ull << 40, 1ull << 40), std::nullopt);
@@ -86,12 +84,14 @@ TEST(Bytes, BigEndianRoundTrip) {
 
 TEST(Bytes, Base64VectorsOfRfc4648) {
   const std::pair<const char*, const char*> cases[] = {
-      {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}};
+      {"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+      {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}};
   for (const auto& [plain, encoded] : cases) {
     EXPECT_EQ(to_base64(as_bytes_view(plain)), encoded);
     EXPECT_EQ(as_string_view(*from_base64(encoded)), plain);
   }
-  for (const char* bad : {"Z", "Zg=", "Z===", "=Zg=", "Zm9v!"}) EXPECT_FALSE(from_base64(bad).ok()) << bad;
+  for (const char* bad : {"Z", "Zg=", "Z===", "=Zg=", "Zm9v!"})
+    EXPECT_FALSE(from_base64(bad).ok()) << bad;
 }
 
 TEST(Utf8, DecodesEveryScalarValueAndNothingElse) {
@@ -102,7 +102,8 @@ TEST(Utf8, DecodesEveryScalarValueAndNothingElse) {
     const Utf8Char d = decode_utf8(text, 0);
     ASSERT_TRUE(d.valid && d.code_point == c && d.length == text.size()) << std::uint32_t{c};
   }
-  for (const char* bad : {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\x80", "\xE2\x82"}) {
+  for (const char* bad :
+       {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\x80", "\xE2\x82"}) {
     EXPECT_FALSE(is_valid_utf8(bad)) << to_hex(as_bytes_view(bad));
   }
 }
@@ -122,8 +123,10 @@ TEST(Units, SizesAndDurations) {
   EXPECT_EQ(*parse_size_bytes("1.5 GiB"), 3 * kGiB / 2);
   EXPECT_EQ(parse_duration("15m")->count(), 900000);
   EXPECT_EQ(parse_duration("250ms")->count(), 250);
-  for (const char* bad : {"", "x", "-1s", "5 parsecs", "1e400d", "10"}) EXPECT_FALSE(parse_duration(bad).ok()) << bad;
-  for (const char* bad : {"", "MiB", "-1", "99999999999GiB"}) EXPECT_FALSE(parse_size_bytes(bad).ok()) << bad;
+  for (const char* bad : {"", "x", "-1s", "5 parsecs", "1e400d", "10"})
+    EXPECT_FALSE(parse_duration(bad).ok()) << bad;
+  for (const char* bad : {"", "MiB", "-1", "99999999999GiB"})
+    EXPECT_FALSE(parse_size_bytes(bad).ok()) << bad;
 }
 
 TEST(Units, EditDistance) {

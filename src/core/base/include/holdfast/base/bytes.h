@@ -56,7 +56,8 @@ void store_be(std::byte* p, T value) {
   for (std::size_t i = sizeof(T); i-- > 0; v >>= 8) p[i] = static_cast<std::byte>(v & 0xff);
 }
 
-// Reads fields from a byte view; every read is bounds-checked and past the end is kCorrupt. Thread-compatible.
+// Reads fields from a byte view; every read is bounds-checked and past the end is kCorrupt.
+// Thread-compatible.
 class ByteReader {
  public:
   explicit ByteReader(ByteView bytes) : bytes_(bytes) {}

@@ -36,7 +36,8 @@ ErrorCode error_code_from_number(std::uint8_t number);
 // Thread-compatible value.
 class Error {
  public:
-  // `client_message` may be shown to any caller: no paths of the server, keys, prompts or ids of others.
+  // `client_message` may be shown to any caller: no paths of the server, keys, prompts or ids of
+  // others.
   Error(ErrorCode code, std::string client_message, std::string detail = {});
 
   ErrorCode code() const { return code_; }
@@ -70,8 +71,8 @@ Error unavailable(std::string message, std::string detail = {});
 Error unsupported(std::string message, std::string detail = {});
 Error cancelled(std::string message, std::string detail = {});
 Error internal_error(std::string message, std::string detail = {});
-// From errno: the message names the operation, the detail the path; ENOENT is not_found, EACCES/EPERM denied,
-// ENOSPC/EDQUOT/ENOMEM/EMFILE exhausted, EEXIST conflict, everything else io.
+// From errno: the message names the operation, the detail the path; ENOENT is not_found,
+// EACCES/EPERM denied, ENOSPC/EDQUOT/ENOMEM/EMFILE exhausted, EEXIST conflict, everything else io.
 Error os_error(int errno_value, std::string_view operation, std::string_view path = {});
 
 }  // namespace holdfast

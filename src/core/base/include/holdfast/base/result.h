@@ -1,4 +1,5 @@
-// Result<T> and Status: a value or an Error. A dropped result does not compile (-Werror=unused-result).
+// Result<T> and Status: a value or an Error. A dropped result does not compile
+// (-Werror=unused-result).
 #pragma once
 
 #include <optional>
@@ -99,16 +100,16 @@ void ignore_error(R&& /*result*/, std::string_view /*reason*/) {}
 #define HF_CONCAT(a, b) HF_CONCAT_INNER(a, b)
 
 // Evaluates a Status or Result expression; returns its error from the enclosing function.
-#define HF_TRY(expression)                                      \
-  do {                                                          \
-    auto hf_try_result = (expression);                          \
+#define HF_TRY(expression)                                            \
+  do {                                                                \
+    auto hf_try_result = (expression);                                \
     if (!hf_try_result.ok()) return std::move(hf_try_result).error(); \
   } while (false)
 
 // HF_TRY_ASSIGN(auto x, f()): the value of a Result, or returns its error.
 #define HF_TRY_ASSIGN(declaration, expression) \
   HF_TRY_ASSIGN_IMPL(HF_CONCAT(hf_result_, __COUNTER__), declaration, expression)
-#define HF_TRY_ASSIGN_IMPL(temporary, declaration, expression)  \
-  auto temporary = (expression);                                \
-  if (!temporary.ok()) return std::move(temporary).error();     \
+#define HF_TRY_ASSIGN_IMPL(temporary, declaration, expression) \
+  auto temporary = (expression);                               \
+  if (!temporary.ok()) return std::move(temporary).error();    \
   declaration = std::move(temporary).value()

@@ -1,4 +1,5 @@
-// UTF-8 as Unicode 15 defines it (section 3.9, table 3-7): no overlong forms, no surrogates, nothing above U+10FFFF.
+// UTF-8 as Unicode 15 defines it (section 3.9, table 3-7): no overlong forms, no surrogates,
+// nothing above U+10FFFF.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +21,8 @@ void append_utf8(std::string& out, char32_t code_point);
 bool is_valid_utf8(std::string_view text);
 // Offset of the first ill-formed byte, or text.size().
 std::size_t first_invalid_utf8(std::string_view text);
-// Length of the longest prefix that does not end inside a character that later bytes could complete: what a
-// stream may emit now. Ill-formed bytes count as complete.
+// Length of the longest prefix that does not end inside a character that later bytes could
+// complete: what a stream may emit now. Ill-formed bytes count as complete.
 std::size_t complete_utf8_prefix(std::string_view text);
 // Ill-formed bytes replaced by U+FFFD, one per maximal subpart.
 std::string sanitize_utf8(std::string_view text);

@@ -1,0 +1,196 @@
+#include <boost/json/basic_parser_impl.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "holdfast/json/json.h"
+
+namespace holdfast::json {
+
+namespace {
+
+namespace bj = boost::json;
+
+// The library's parser recurses: about 400 bytes of stack a level.
+constexpr std::size_t kDepthMax = 512;
+
+enum class Refusal : std::uint8_t { kNone, kDuplicateKey, kNumberRange, kTooManyValues };
+
+// Receives the events of Boost.JSON's push parser and builds values on an explicit stack.
+class Builder {
+ public:
+  static constexpr std::size_t max_object_size = ~std::size_t{0};
+  static constexpr std::size_t max_array_size = ~std::size_t{0};
+  static constexpr std::size_t max_key_size = ~std::size_t{0};
+  static constexpr std::size_t max_string_size = ~std::size_t{0};
+
+  explicit Builder(const ParseLimits& limits) : limits_(limits) {}
+
+  Value take() { return std::move(root_); }
+  Refusal refusal() const { return refusal_; }
+  const std::string& duplicate_key() const { return duplicate_key_; }
+
+  bool on_document_begin(bj::error_code&) { return true; }
+  bool on_document_end(bj::error_code&) { return true; }
+  bool on_object_begin(bj::error_code& ec) { return open(Object(), ec); }
+  bool on_object_end(std::size_t, bj::error_code& ec) { return close(ec); }
+  bool on_array_begin(bj::error_code& ec) { return open(Array(), ec); }
+  bool on_array_end(std::size_t, bj::error_code& ec) { return close(ec); }
+
+  bool on_key_part(bj::string_view s, std::size_t, bj::error_code&) { return append(s); }
+  bool on_key(bj::string_view s, std::size_t, bj::error_code& ec) {
+    append(s);
+    Frame& top = stack_.back();
+    top.key = std::move(text_);
+    text_.clear();
+    if (!top.value.as_object().contains(top.key)) return true;
+    duplicate_key_ = top.key;
+    return refuse(Refusal::kDuplicateKey, ec);
+  }
+  bool on_string_part(bj::string_view s, std::size_t, bj::error_code&) { return append(s); }
+  bool on_string(bj::string_view s, std::size_t, bj::error_code& ec) {
+    append(s);
+    Value v(std::move(text_));
+    text_.clear();
+    return add(std::move(v), ec);
+  }
+  bool on_number_part(bj::string_view s, bj::error_code&) { return append(s); }
+  bool on_int64(std::int64_t v, bj::string_view, bj::error_code& ec) {
+    text_.clear();
+    return add(v, ec);
+  }
+  bool on_uint64(std::uint64_t v, bj::string_view, bj::error_code& ec) {
+    text_.clear();
+    return add(Value(v), ec);
+  }
+  bool on_double(double, bj::string_view s, bj::error_code& ec) {
+    append(s);
+    // The library's own conversion is off by a unit in the last place for some inputs.
+    double v = 0;
+    const auto [end, error] = std::from_chars(text_.data(), text_.data() + text_.size(), v);
+    const bool tiny = error == std::errc::result_out_of_range && is_tiny(text_);
+    text_.clear();
+    if (tiny) return add(0.0, ec);
+    if (error != std::errc() || !std::isfinite(v)) return refuse(Refusal::kNumberRange, ec);
+    return add(v, ec);
+  }
+  bool on_bool(bool v, bj::error_code& ec) { return add(v, ec); }
+  bool on_null(bj::error_code& ec) { return add(nullptr, ec); }
+  bool on_comment_part(bj::string_view, bj::error_code&) { return true; }
+  bool on_comment(bj::string_view, bj::error_code&) { return true; }
+
+ private:
+  struct Frame {
+    Value value;
+    std::string key;
+  };
+
+  // from_chars reports underflow and overflow alike: a negative exponent tells them apart.
+  static bool is_tiny(const std::string& text) {
+    const std::size_t e = text.find_first_of("eE");
+    return e == std::string::npos ? text.find('.') != std::string::npos : text[e + 1] == '-';
+  }
+
+  bool append(bj::string_view s) {
+    text_.append(s.data(), s.size());
+    return true;
+  }
+  bool refuse(Refusal refusal, bj::error_code& ec) {
+    refusal_ = refusal;
+    ec = bj::error::exception;
+    return false;
+  }
+  bool count(bj::error_code& ec) {
+    return ++values_ <= limits_.values_max || refuse(Refusal::kTooManyValues, ec);
+  }
+  template <typename Container>
+  bool open(Container container, bj::error_code& ec) {
+    if (!count(ec)) return false;
+    stack_.push_back({Value(std::move(container)), {}});
+    return true;
+  }
+  bool close(bj::error_code&) {
+    Value done = std::move(stack_.back().value);
+    stack_.pop_back();
+    place(std::move(done));
+    return true;
+  }
+  bool add(Value v, bj::error_code& ec) {
+    if (!count(ec)) return false;
+    place(std::move(v));
+    return true;
+  }
+  void place(Value v) {
+    if (stack_.empty()) {
+      root_ = std::move(v);
+      return;
+    }
+    Frame& top = stack_.back();
+    if (top.value.is_array()) {
+      top.value.as_array().push_back(std::move(v));
+    } else {
+      top.value.as_object().set(std::move(top.key), std::move(v));
+      top.key.clear();
+    }
+  }
+
+  const ParseLimits limits_;
+  std::vector<Frame> stack_;
+  std::string text_;
+  std::string duplicate_key_;
+  Value root_;
+  std::size_t values_ = 0;
+  Refusal refusal_ = Refusal::kNone;
+};
+
+std::string position_of(std::string_view text, std::size_t offset) {
+  offset = std::min(offset, text.size());
+  std::size_t line = 1;
+  std::size_t column = 1;
+  for (std::size_t i = 0; i < offset; ++i) {
+    const bool newline = text[i] == '\n';
+    line += newline ? 1 : 0;
+    column = newline ? 1 : column + 1;
+  }
+  return "at line " + std::to_string(line) + ", column " + std::to_string(column) + " (byte " +
+         std::to_string(offset) + ")";
+}
+
+Error explain(bj::error_code ec, const Builder& builder, const ParseLimits& limits,
+              const std::string& where) {
+  switch (builder.refusal()) {
+    case Refusal::kDuplicateKey:
+      return invalid_argument("invalid JSON: duplicate key " + where, builder.duplicate_key());
+    case Refusal::kNumberRange:
+      return invalid_argument("invalid JSON: number out of range " + where);
+    case Refusal::kTooManyValues:
+      return exhausted("JSON has more than " + std::to_string(limits.values_max) + " values");
+    case Refusal::kNone:
+      break;
+  }
+  if (ec == bj::error::too_deep) {
+    return exhausted("JSON is nested deeper than " + std::to_string(std::min(limits.depth_max, kDepthMax)) + " levels");
+  }
+  return invalid_argument("invalid JSON: " + ec.message() + " " + where);
+}
+
+}  // namespace
+
+Result<Value> parse(std::string_view text, const ParseLimits& limits) {
+  if (text.size() > limits.bytes_max) {
+    return exhausted("JSON is larger than " + std::to_string(limits.bytes_max) + " bytes");
+  }
+  bj::parse_options options;
+  options.max_depth = std::min(limits.depth_max, kDepthMax);
+  bj::basic_parser<Builder> parser(options, limits);
+  bj::error_code ec;
+  const std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
+  if (ec) return explain(ec, parser.handler(), limits, position_of(text, used));
+  const std::size_t rest = text.find_first_not_of(" \t\r\n", used);
+  if (rest != std::string_view::npos) {
+    return invalid_argument("invalid JSON: extra data " + position_of(text, rest));
+  }
+  return parser.handler().take();
+}
+
+}  // namespace holdfast::json
