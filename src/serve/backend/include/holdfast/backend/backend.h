@@ -1,0 +1,256 @@
+// Backend: the one interface over whatever runs models (native engine children, external engines,
+// peers).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "holdfast/base/result.h"
+#include "holdfast/json/json.h"
+
+namespace holdfast::backend {
+
+enum class ModelState : std::uint8_t { kCold, kLoading, kReady, kFailed };
+// "cold", "loading", "ready", "failed".
+std::string_view model_state_name(ModelState state);
+
+// What is known of a model without loading it.
+struct ModelFacts {
+  std::string id;                    // "name:tag", as listed
+  std::vector<std::string> aliases;  // other names that resolve to it
+  std::int64_t created = 0;          // Unix seconds of the import
+  std::string architecture;          // "llama"
+  std::uint64_t context_length =
+      0;                         // tokens, as served (not the trained maximum where that is larger)
+  std::string quantization;      // "Q4_K_M"
+  std::uint64_t parameters = 0;  // count of weights
+  std::uint64_t size_bytes = 0;  // of the pack on disk
+  std::string digest;            // "sha256:<64 hex>"
+  std::string license;           // as the model states it; may be empty
+  std::vector<std::string>
+      capabilities;  // of: completion, tools, vision, thinking, embedding, insert
+  bool has_chat_template = false;
+  ModelState state = ModelState::kCold;
+};
+
+// A loaded (or loading) model and the process that runs it.
+struct EngineFacts {
+  std::string model;  // ModelFacts::id
+  ModelState state = ModelState::kLoading;
+  std::int64_t pid = 0;
+  std::string isa;  // kernels in use: "avx512"
+  std::uint32_t threads = 0;
+  std::uint64_t context_length = 0;
+  std::uint64_t weights_bytes = 0;
+  std::uint64_t kv_bytes = 0;
+  std::uint64_t scratch_bytes = 0;
+  std::uint32_t running = 0;  // sequences in the batch
+  std::uint32_t waiting = 0;  // sequences not admitted yet
+  double kv_usage = 0;        // 0..1
+  std::uint32_t restarts = 0;
+  std::int64_t loaded_at = 0;   // Unix seconds
+  std::int64_t expires_at = 0;  // Unix seconds when idle unloading is due; 0: never
+  std::uint64_t load_ms = 0;
+};
+
+struct Stats {
+  std::vector<EngineFacts> engines;
+  std::uint64_t engine_restarts_total = 0;
+};
+
+// Messages and tools are JSON as the chat template takes them (validated by the gateway).
+struct ChatPrompt {
+  json::Value messages;             // array of objects with role and content
+  json::Value tools;                // array, or null
+  json::Object template_arguments;  // enable_thinking and the like
+  bool add_generation_prompt = true;
+};
+struct TextPrompt {
+  std::string
+      text;  // tokenised with the model's own leading tokens; never parsed for special tokens
+};
+struct TokenPrompt {
+  std::vector<std::int32_t> tokens;  // used as they are
+};
+using Prompt = std::variant<ChatPrompt, TextPrompt, TokenPrompt>;
+
+struct SamplingParams {
+  double temperature = 1.0;  // 0: greedy
+  double top_p = 1.0;
+  std::int32_t top_k = 0;  // 0: off
+  double min_p = 0.0;
+  double typical_p = 1.0;
+  double repeat_penalty = 1.0;
+  std::int32_t repeat_last_n = 64;  // tokens looked back; 0: off, -1: whole context
+  double presence_penalty = 0.0;
+  double frequency_penalty = 0.0;
+  std::optional<std::int64_t> seed;  // absent: the backend draws one and reports it in Finished
+  std::vector<std::pair<std::int32_t, float>> logit_bias;
+  bool ignore_eos = false;
+};
+
+struct GenerateRequest {
+  std::string model;       // id or alias
+  std::string request_id;  // for logs
+  Prompt prompt;
+  SamplingParams sampling;
+  std::optional<std::uint32_t> max_tokens;  // absent or too large: what the context leaves
+  std::vector<std::string> stop;            // never part of the text, also across token borders
+  bool want_logprobs = false;               // TokenEvent::tokens carry log probabilities
+  std::uint32_t top_logprobs = 0;           // alternatives per token, 0..20
+  bool want_prompt_logprobs =
+      false;  // Started::prompt_tokens is filled; kUnsupported where it cannot be
+};
+
+struct TokenAlternative {
+  std::int32_t id = 0;
+  std::string bytes;  // may be part of a UTF-8 character
+  float logprob = 0;
+};
+
+struct TokenInfo {
+  std::int32_t id = 0;
+  std::string bytes;
+  float logprob = 0;  // natural logarithm, before temperature and truncation of the distribution
+  std::vector<TokenAlternative> top;  // best first
+};
+
+struct Started {
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t cached_tokens = 0;
+  std::vector<TokenInfo>
+      prompt;  // only with want_prompt_logprobs; the first has logprob NaN and no alternatives
+};
+
+// Text that may be shown now: whole UTF-8 characters, nothing that could become a stop string. The
+// text of a token may arrive with a later event, so `text` can be empty and need not equal the
+// tokens' bytes.
+struct TokenEvent {
+  std::string text;
+  std::vector<TokenInfo> tokens;  // logprobs only if asked for
+};
+
+enum class FinishReason : std::uint8_t { kStop, kLength, kCancelled, kPolicy };
+// "stop", "length", "cancelled", "policy".
+std::string_view finish_reason_name(FinishReason reason);
+
+struct Usage {
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t completion_tokens = 0;
+  std::uint32_t cached_tokens = 0;
+  std::uint32_t reasoning_tokens = 0;
+};
+
+struct Timings {
+  std::uint64_t load_ns = 0;   // waiting for the model
+  std::uint64_t queue_ns = 0;  // waiting for a place in the batch
+  std::uint64_t prefill_ns = 0;
+  std::uint64_t decode_ns = 0;
+};
+
+struct Finished {
+  FinishReason reason = FinishReason::kStop;
+  std::string stop_string;  // the one that matched, if one did
+  Usage usage;
+  Timings timings;
+  std::int64_t seed = 0;
+};
+
+// Why a call failed, where the answer needs more than Error's code. The gateway turns it into
+// status and API code.
+enum class FailureKind : std::uint8_t {
+  kOther,  // by Error::code()
+  kModelNotFound,
+  kContextLength,  // limit = context in tokens, actual = prompt in tokens
+  kModelLoading,   // retry_after_ms is the estimate
+  kOverloaded,     // the queue is full
+  kDraining,
+  kEngineCrashed,    // the child died under this request
+  kModelDoesNotFit,  // limit = bytes available, actual = bytes required
+  kModelCorrupt,
+  kTemplate,      // raised by the chat template; client_message is the template's own text
+  kUnknownToken,  // an id outside the vocabulary in logit_bias or a token prompt
+};
+
+struct Failure {
+  Error error;
+  FailureKind kind = FailureKind::kOther;
+  std::uint64_t limit = 0;
+  std::uint64_t actual = 0;
+  std::uint64_t retry_after_ms = 0;
+};
+
+// Receives one generation. Called on a thread of the backend, never concurrently for one request,
+// in this order: at most one on_started, any number of on_token, then exactly one of on_finished
+// and on_error, also after cancel() (reason kCancelled). Must return quickly: it runs where tokens
+// are read. May call cancel(), nothing else.
+class GenerateObserver {
+ public:
+  virtual ~GenerateObserver() = default;
+  virtual void on_started(
+      Started started) = 0;  // the prompt was accepted: no kContextLength after it
+  virtual void on_token(TokenEvent event) = 0;
+  virtual void on_finished(Finished finished) = 0;
+  virtual void on_error(Failure failure) = 0;
+};
+
+// One running generation. Thread-safe. Dropping it cancels.
+class RequestHandle {
+ public:
+  virtual ~RequestHandle() = default;
+  // Asks the generation to end; returns at once. Harmless when it has ended.
+  virtual void cancel() = 0;
+};
+
+template <typename T>
+using Done = std::function<void(std::variant<T, Failure>)>;
+
+struct TokenizeRequest {
+  std::string model;
+  std::string text;
+  bool add_special = false;
+  bool with_pieces = false;
+};
+struct Tokenized {
+  std::vector<std::int32_t> tokens;
+  std::vector<std::string> pieces;  // bytes of each token, if asked for
+};
+
+// Thread-safe. Callbacks run on a thread of the backend, or on the calling thread before the call
+// returns (so no lock may be held while calling). Every callback is called exactly once, also when
+// the backend shuts down.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // All models that can be asked for; from memory, without blocking.
+  virtual std::vector<ModelFacts> models() = 0;
+  virtual Stats stats() = 0;
+
+  // Loads the model if it is cold. Errors come through the observer only.
+  virtual std::unique_ptr<RequestHandle> generate(GenerateRequest request,
+                                                  std::shared_ptr<GenerateObserver> observer) = 0;
+
+  virtual void tokenize(TokenizeRequest request, Done<Tokenized> done) = 0;
+  virtual void detokenize(std::string model, std::vector<std::int32_t> tokens,
+                          Done<std::string> done) = 0;
+  // The prompt text that generate() would tokenise.
+  virtual void render(std::string model, ChatPrompt prompt, Done<std::string> done) = 0;
+
+  // Done when the model is ready. keep_alive: time idle until it is unloaded; absent: the
+  // configured one; negative: never.
+  virtual void load(std::string model, std::optional<std::chrono::milliseconds> keep_alive,
+                    Done<EngineFacts> done) = 0;
+  // Running generations end first with kCancelled. Unloading a cold model succeeds.
+  virtual void unload(std::string model, Done<std::monostate> done) = 0;
+};
+
+}  // namespace holdfast::backend

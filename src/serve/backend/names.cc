@@ -1,0 +1,33 @@
+#include "holdfast/backend/backend.h"
+
+namespace holdfast::backend {
+
+std::string_view model_state_name(ModelState state) {
+  switch (state) {
+    case ModelState::kCold:
+      return "cold";
+    case ModelState::kLoading:
+      return "loading";
+    case ModelState::kReady:
+      return "ready";
+    case ModelState::kFailed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+std::string_view finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kPolicy:
+      return "policy";
+  }
+  return "unknown";
+}
+
+}  // namespace holdfast::backend
