@@ -1,0 +1,117 @@
+// PagedKvCache: keys and values of several sequences in pages of 32 tokens, shared between
+// sequences by count.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "holdfast/base/result.h"
+
+namespace holdfast::kvcache {
+
+enum class KvType : std::uint8_t { kF16, kF32 };
+inline constexpr std::size_t kv_element_bytes(KvType type) { return type == KvType::kF16 ? 2 : 4; }
+
+// What one token stores. All layers are alike.
+struct KvLayout {
+  std::uint32_t n_layers = 0;
+  std::uint32_t n_kv_heads = 0;
+  std::uint32_t k_dim = 0;  // floats per key head
+  std::uint32_t v_dim = 0;  // floats per value head
+  KvType type = KvType::kF16;
+};
+
+// A sequence of one cache: an index, valid from open() to close().
+enum class SequenceId : std::uint32_t {};
+
+// A page holds, for 32 consecutive positions and layer after layer,
+//   K: [n_kv_heads][2][k_dim][16 tokens]   (a dot product over k_dim yields 16 keys at once)
+//   V: [n_kv_heads][32 tokens][v_dim]
+// each block starting at a multiple of 64 bytes. A page is all zero when a sequence gets it.
+//
+// Owner: the engine loop, which alone calls the functions that change it (thread-compatible).
+// During a forward pass the compute threads read the page tables and write disjoint positions of
+// pages that reserve() made exclusive.
+class PagedKvCache {
+ public:
+  static constexpr std::size_t kPageTokens = 32;
+  static constexpr std::size_t kTileTokens = 16;
+  // Bounds the page tables of a hostile or mistaken configuration: 2^22 pages are 134 M tokens.
+  static constexpr std::size_t kPagesMax = std::size_t{1} << 22;
+  static constexpr std::size_t kSequencesMax = 4096;
+
+  // Bytes of one page. The layout must be one that create() accepts.
+  static std::uint64_t page_bytes(const KvLayout& layout);
+  static std::size_t pages_for(std::size_t tokens) {
+    return (tokens + kPageTokens - 1) / kPageTokens;
+  }
+
+  // A cache of `pages` pages (memory is committed as pages are first written). kInvalidArgument for
+  // an empty or absurd layout, kExhausted if the memory cannot be had.
+  static Result<std::unique_ptr<PagedKvCache>> create(const KvLayout& layout, std::size_t pages);
+  ~PagedKvCache();
+  PagedKvCache(const PagedKvCache&) = delete;
+  PagedKvCache& operator=(const PagedKvCache&) = delete;
+
+  // An empty sequence. kExhausted above kSequencesMax.
+  Result<SequenceId> open();
+  // Gives back its pages; those that others share stay.
+  void close(SequenceId id);
+  // Makes positions [0, tokens) writable from the current length on: pages exist and the page that
+  // the next token goes to is not shared (it is copied if it is). kExhausted if pages are lacking;
+  // then nothing has changed.
+  Status reserve(SequenceId id, std::size_t tokens);
+  // Tokens whose keys and values are complete.
+  std::size_t length(SequenceId id) const;
+  // Called after a forward pass wrote positions up to `tokens` (<= reserved).
+  void set_length(SequenceId id, std::size_t tokens);
+  // Forgets positions from `tokens` on and gives back the pages behind them.
+  void truncate(SequenceId id, std::size_t tokens);
+  // A new sequence that starts with the first `tokens` (<= length) positions of `source`, sharing
+  // its pages.
+  Result<SequenceId> fork(SequenceId source, std::size_t tokens);
+
+  const KvLayout& layout() const { return layout_; }
+  std::size_t pages_total() const { return pages_total_; }
+  std::size_t pages_free() const { return free_.size(); }
+  std::size_t sequences_open() const { return sequences_open_; }
+  std::uint64_t bytes() const { return page_bytes_ * pages_total_; }
+
+  // Base addresses of the pages of a sequence, in order; valid until the next change of this
+  // sequence.
+  std::span<std::byte* const> pages(SequenceId id) const;
+  // Where a layer's keys and values lie inside a page.
+  std::size_t k_offset(std::size_t layer) const { return layer * layer_bytes_; }
+  std::size_t v_offset(std::size_t layer) const { return layer * layer_bytes_ + k_bytes_; }
+
+ private:
+  struct Sequence {
+    bool open = false;
+    std::size_t length = 0;
+    std::vector<std::byte*> pages;
+  };
+
+  PagedKvCache(const KvLayout& layout, std::size_t pages);
+  Sequence& sequence(SequenceId id);
+  const Sequence& sequence(SequenceId id) const;
+  std::size_t page_index(const std::byte* page) const;
+  std::byte* take_page();
+  void drop_page(std::byte* page);
+
+  struct Memory;
+  KvLayout layout_;
+  std::size_t k_bytes_ = 0;
+  std::size_t layer_bytes_ = 0;
+  std::uint64_t page_bytes_ = 0;
+  std::size_t pages_total_ = 0;
+  std::size_t sequences_open_ = 0;
+  std::unique_ptr<Memory> memory_;
+  std::vector<std::uint32_t> references_;  // [page]
+  std::vector<std::uint32_t> free_;        // stack of page indices
+  std::vector<Sequence> sequences_;
+};
+
+}  // namespace holdfast::kvcache

@@ -1,0 +1,185 @@
+#include "holdfast/kvcache/paged_kv_cache.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "holdfast/base/checked.h"
+
+namespace holdfast::kvcache {
+
+namespace {
+
+// Blocks of K and V start at cache lines.
+constexpr std::size_t kBlockAlignment = 64;
+// Bound what one page can be, so that the arithmetic below cannot overflow.
+constexpr std::uint32_t kLayersMax = 4096;
+constexpr std::uint32_t kHeadsMax = 4096;
+constexpr std::uint32_t kDimMax = 4096;
+
+std::size_t block_bytes(const KvLayout& layout, std::uint32_t dim) {
+  const std::size_t bytes = std::size_t{layout.n_kv_heads} * dim * PagedKvCache::kPageTokens *
+                            kv_element_bytes(layout.type);
+  return round_up(bytes, kBlockAlignment);
+}
+
+bool in_range(std::uint32_t value, std::uint32_t max) { return value > 0 && value <= max; }
+
+}  // namespace
+
+struct PagedKvCache::Memory {
+  std::byte* base = nullptr;
+  std::vector<bool> used;  // [page]: fresh memory is zero and need not be cleared
+
+  ~Memory() { std::free(base); }
+};
+
+std::uint64_t PagedKvCache::page_bytes(const KvLayout& layout) {
+  return std::uint64_t{layout.n_layers} *
+         (block_bytes(layout, layout.k_dim) + block_bytes(layout, layout.v_dim));
+}
+
+PagedKvCache::PagedKvCache(const KvLayout& layout, std::size_t pages)
+    : layout_(layout),
+      k_bytes_(block_bytes(layout, layout.k_dim)),
+      layer_bytes_(k_bytes_ + block_bytes(layout, layout.v_dim)),
+      page_bytes_(page_bytes(layout)),
+      pages_total_(pages) {}
+
+PagedKvCache::~PagedKvCache() = default;
+
+Result<std::unique_ptr<PagedKvCache>> PagedKvCache::create(const KvLayout& layout,
+                                                           std::size_t pages) {
+  if (!in_range(layout.n_layers, kLayersMax) || !in_range(layout.n_kv_heads, kHeadsMax) ||
+      !in_range(layout.k_dim, kDimMax) || !in_range(layout.v_dim, kDimMax)) {
+    return invalid_argument("the shape of the key-value cache is out of range");
+  }
+  if (pages == 0 || pages > kPagesMax) {
+    return invalid_argument("the key-value cache must have between 1 and " +
+                            std::to_string(kPagesMax) + " pages");
+  }
+  std::unique_ptr<PagedKvCache> cache(new PagedKvCache(layout, pages));
+  const auto bytes = checked_mul<std::uint64_t>(cache->page_bytes_, pages);
+  if (!bytes || *bytes > SIZE_MAX / 2) return exhausted("the key-value cache is too large");
+  cache->memory_ = std::make_unique<Memory>();
+  cache->memory_->base =
+      static_cast<std::byte*>(std::aligned_alloc(4096, round_up<std::uint64_t>(*bytes, 4096)));
+  if (cache->memory_->base == nullptr) {
+    return exhausted("no memory for the key-value cache", std::to_string(*bytes) + " bytes");
+  }
+  cache->memory_->used.assign(pages, true);
+  cache->references_.assign(pages, 0);
+  cache->free_.reserve(pages);
+  // The stack hands out low addresses first.
+  for (std::size_t i = pages; i-- > 0;) cache->free_.push_back(static_cast<std::uint32_t>(i));
+  return cache;
+}
+
+PagedKvCache::Sequence& PagedKvCache::sequence(SequenceId id) {
+  const auto index = static_cast<std::size_t>(id);
+  HF_CHECK(index < sequences_.size() && sequences_[index].open);
+  return sequences_[index];
+}
+
+const PagedKvCache::Sequence& PagedKvCache::sequence(SequenceId id) const {
+  return const_cast<PagedKvCache*>(this)->sequence(id);
+}
+
+std::size_t PagedKvCache::page_index(const std::byte* page) const {
+  return static_cast<std::size_t>(page - memory_->base) / page_bytes_;
+}
+
+std::byte* PagedKvCache::take_page() {
+  HF_CHECK(!free_.empty());
+  const std::uint32_t index = free_.back();
+  free_.pop_back();
+  references_[index] = 1;
+  std::byte* page = memory_->base + index * page_bytes_;
+  // A new owner never sees what another sequence left behind.
+  if (memory_->used[index]) std::memset(page, 0, page_bytes_);
+  memory_->used[index] = true;
+  return page;
+}
+
+void PagedKvCache::drop_page(std::byte* page) {
+  const std::size_t index = page_index(page);
+  HF_CHECK(references_[index] > 0);
+  if (--references_[index] == 0) free_.push_back(static_cast<std::uint32_t>(index));
+}
+
+Result<SequenceId> PagedKvCache::open() {
+  std::size_t index = 0;
+  while (index < sequences_.size() && sequences_[index].open) ++index;
+  if (index == kSequencesMax) return exhausted("too many open sequences");
+  if (index == sequences_.size()) sequences_.emplace_back();
+  sequences_[index].open = true;
+  sequences_[index].length = 0;
+  ++sequences_open_;
+  return static_cast<SequenceId>(index);
+}
+
+void PagedKvCache::close(SequenceId id) {
+  truncate(id, 0);
+  sequence(id).open = false;
+  --sequences_open_;
+}
+
+Status PagedKvCache::reserve(SequenceId id, std::size_t tokens) {
+  Sequence& s = sequence(id);
+  if (tokens <= s.length) return ok_status();
+  const std::size_t have = s.pages.size();
+  const std::size_t want = std::max(have, pages_for(tokens));
+  const std::size_t first = s.length / kPageTokens;
+  std::size_t shared = 0;
+  for (std::size_t i = first; i < have; ++i) shared += references_[page_index(s.pages[i])] > 1;
+  if (want - have + shared > free_.size()) {
+    return exhausted("the key-value cache is full", std::to_string(want - have + shared) +
+                                                        " pages wanted, " +
+                                                        std::to_string(free_.size()) + " of " +
+                                                        std::to_string(pages_total_) + " free");
+  }
+  for (std::size_t i = first; i < have; ++i) {
+    if (references_[page_index(s.pages[i])] == 1) continue;
+    std::byte* copy = take_page();
+    std::memcpy(copy, s.pages[i], page_bytes_);
+    drop_page(s.pages[i]);
+    s.pages[i] = copy;
+  }
+  while (s.pages.size() < want) s.pages.push_back(take_page());
+  return ok_status();
+}
+
+std::size_t PagedKvCache::length(SequenceId id) const { return sequence(id).length; }
+
+void PagedKvCache::set_length(SequenceId id, std::size_t tokens) {
+  Sequence& s = sequence(id);
+  HF_CHECK(tokens >= s.length && pages_for(tokens) <= s.pages.size());
+  s.length = tokens;
+}
+
+void PagedKvCache::truncate(SequenceId id, std::size_t tokens) {
+  Sequence& s = sequence(id);
+  s.length = std::min(s.length, tokens);
+  const std::size_t keep = pages_for(s.length);
+  while (s.pages.size() > keep) {
+    drop_page(s.pages.back());
+    s.pages.pop_back();
+  }
+}
+
+Result<SequenceId> PagedKvCache::fork(SequenceId source, std::size_t tokens) {
+  HF_CHECK(tokens <= sequence(source).length);
+  HF_TRY_ASSIGN(const SequenceId id, open());
+  const Sequence& from = sequence(source);
+  Sequence& to = sequence(id);
+  to.length = tokens;
+  to.pages.assign(from.pages.begin(),
+                  from.pages.begin() + static_cast<std::ptrdiff_t>(pages_for(tokens)));
+  for (const std::byte* page : to.pages) ++references_[page_index(page)];
+  return id;
+}
+
+std::span<std::byte* const> PagedKvCache::pages(SequenceId id) const { return sequence(id).pages; }
+
+}  // namespace holdfast::kvcache
