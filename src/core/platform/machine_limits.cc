@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "holdfast/platform/cpu.h"
+#include "holdfast/platform/thread.h"
 #include "kernel_file.h"
 
 namespace holdfast::platform {
@@ -145,6 +146,15 @@ GroupMemory group_memory(const std::string& directory) {
 }
 
 }  // namespace
+
+std::vector<int> one_cpu_per_core() {
+  std::set<std::string> seen;
+  std::vector<int> out;
+  for (const int cpu : allowed_cpus()) {
+    if (seen.insert(core_identity({}, cpu)).second) out.push_back(cpu);
+  }
+  return out;
+}
 
 int CpuTopology::usable_cores() const {
   int cores = physical_allowed;

@@ -1,0 +1,22 @@
+// Names and placement of threads; starting them without an exception when the system refuses.
+#pragma once
+
+#include <functional>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "holdfast/base/result.h"
+
+namespace holdfast::platform {
+
+// At most 15 bytes are kept; a hint for debuggers that cannot fail usefully.
+void set_current_thread_name(std::string_view name);
+// kInvalidArgument for a processor outside the allowed ones.
+Status pin_current_thread(int cpu);
+// One allowed logical processor per physical core, in ascending order: where compute threads go.
+std::vector<int> one_cpu_per_core();
+// kExhausted where the limit of threads is reached.
+Result<std::thread> start_thread(std::string_view name, std::function<void()> body);
+
+}  // namespace holdfast::platform
