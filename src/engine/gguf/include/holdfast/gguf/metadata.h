@@ -62,6 +62,8 @@ class StringArray {
     const StringArray* array_ = nullptr;
     std::size_t index_ = 0;
   };
+  using value_type = std::string_view;
+  using const_iterator = Iterator;
 
   std::size_t size() const { return ends_.size(); }
   bool empty() const { return ends_.empty(); }
