@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -72,6 +73,19 @@ class Process {
 
 // The running executable's own path, to find its siblings. kIo without /proc.
 Result<std::string> own_executable_path();
+
+// What this process uses now; fields that /proc does not tell are 0.
+struct ProcessUsage {
+  double cpu_seconds = 0;
+  std::uint64_t resident_bytes = 0;
+  std::uint64_t resident_peak_bytes = 0;
+  std::uint64_t virtual_bytes = 0;
+  std::uint64_t open_fds = 0;
+  std::uint64_t max_fds = 0;
+  std::uint64_t threads = 0;
+  double start_unix_seconds = 0;
+};
+ProcessUsage read_own_usage();
 
 // Default or ignored handling of signals and the mask, as an exec'd child should find them.
 // Async-signal-safe.
