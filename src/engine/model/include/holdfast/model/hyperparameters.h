@@ -12,7 +12,6 @@
 
 namespace holdfast::model {
 
-enum class NormKind : std::uint8_t { kRms, kLayer };
 enum class Activation : std::uint8_t { kSilu, kGelu };
 // Norms of queries and keys: over each head, or over all heads of a token together.
 enum class QkNorm : std::uint8_t { kNone, kPerHead, kWhole };
@@ -48,36 +47,29 @@ struct Hyperparameters {
   std::uint32_t n_embd = 0;
   std::uint32_t n_heads = 0;
   std::uint32_t n_kv_heads = 0;
-  std::uint32_t k_dim = 0;  // floats per head of queries and keys
-  std::uint32_t v_dim = 0;  // floats per head of values
+  std::uint32_t head_dim = 0;  // floats per head of queries, keys and values
   std::uint32_t n_ff = 0;
   std::uint32_t n_vocab = 0;
   std::uint32_t context_train = 0;  // tokens
 
-  NormKind norm = NormKind::kRms;
-  float norm_eps = 1e-5f;
+  float norm_eps = 1e-5f;  // of all (root mean square) norms
   Activation activation = Activation::kSilu;
 
   // Which parts the graph has.
   bool tied_output = false;  // the output head is the embedding matrix
-  bool position_embedding = false;
-  bool pre_norms = true;    // attn_norm and ffn_norm
-  bool post_norms = false;  // post_attention_norm and post_ffw_norm
-  bool norm_biases = false;
-  bool fused_qkv = false;  // attn_qkv instead of attn_q, attn_k, attn_v
-  bool q_bias = false;     // of attn_qkv when fused
+  bool pre_norms = true;     // attn_norm and ffn_norm
+  bool post_norms = false;   // post_attention_norm and post_ffw_norm
+  bool fused_qkv = false;    // attn_qkv instead of attn_q, attn_k, attn_v
+  bool q_bias = false;       // of attn_qkv when fused
   bool k_bias = false;
   bool v_bias = false;
-  bool output_bias = false;  // attn_output
-  bool gated_ffn = true;
+  bool output_bias = false;    // attn_output
   bool fused_gate_up = false;  // ffn_up holds gate and up
-  bool ffn_biases = false;
   QkNorm qk_norm = QkNorm::kNone;
 
-  RopeParameters rope;        // of layers that see everything
-  RopeParameters rope_local;  // of layers with a window
-  std::uint32_t window =
-      0;  // positions that a windowed layer sees, itself included; 0: no layer has one
+  RopeParameters rope;         // of layers that see everything
+  RopeParameters rope_local;   // of layers with a window
+  std::uint32_t window = 0;    // positions that a windowed layer sees, itself included
   std::vector<bool> windowed;  // [n_layers]
 
   float embedding_scale = 1.0f;
@@ -87,10 +79,9 @@ struct Hyperparameters {
   float attention_softcap = 0.0f;  // 0: none
   float logit_softcap = 0.0f;      // 0: none
 
-  std::uint32_t q_size() const { return n_heads * k_dim; }
-  std::uint32_t k_size() const { return n_kv_heads * k_dim; }
-  std::uint32_t v_size() const { return n_kv_heads * v_dim; }
-  std::uint32_t attention_size() const { return n_heads * v_dim; }
+  std::uint32_t q_size() const { return n_heads * head_dim; }
+  std::uint32_t kv_size() const { return n_kv_heads * head_dim; }
+  std::uint32_t qkv_size() const { return q_size() + 2 * kv_size(); }
 
   friend bool operator==(const Hyperparameters&, const Hyperparameters&) = default;
 };
