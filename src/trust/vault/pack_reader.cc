@@ -1,0 +1,139 @@
+#include "holdfast/vault/pack_reader.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace holdfast::vault {
+namespace {
+
+Error bad_chunk(std::uint64_t chunk) {
+  return corrupt("the model pack is damaged: chunk " + std::to_string(chunk) +
+                 " does not match its tag");
+}
+
+}  // namespace
+
+Result<PackReader> PackReader::open(const platform::ByteSource& source, TensorBytes tensor_bytes) {
+  PackReader reader(source);
+  HF_TRY(reader.read_header());
+  HF_TRY(reader.read_tags());
+  HF_TRY(reader.read_index(tensor_bytes));
+  return reader;
+}
+
+Status PackReader::read_header() {
+  if (source_->size() < kHeaderBytes) return corrupt("the model pack is truncated");
+  Bytes bytes(kHeaderBytes);
+  HF_TRY(source_->read_at(0, bytes));
+  HF_TRY_ASSIGN(header_, decode_header(bytes));
+  digest_ = vault::header_digest(bytes);
+  if (source_->size() < header_.file_bytes()) return corrupt("the model pack is truncated");
+  if (source_->size() > header_.file_bytes()) return corrupt("the model pack has bytes to spare");
+  return ok_status();
+}
+
+// The file is as long as the header says, so this allocates at most one 16,384th of what is there.
+Status PackReader::read_tags() {
+  tags_.resize(header_.data_off() - kHeaderBytes);
+  HF_TRY(source_->read_at(kHeaderBytes, tags_));
+  const std::size_t used = header_.n_chunks() * kTagBytes;
+  const auto padding = ByteView(tags_).subspan(used);
+  if (std::any_of(padding.begin(), padding.end(), [](std::byte b) { return b != std::byte{0}; })) {
+    return corrupt("the model pack is damaged: bytes after its tags");
+  }
+  tags_.resize(used);
+  return ok_status();
+}
+
+Status PackReader::read_index(TensorBytes tensor_bytes) {
+  Bytes bytes(header_.index_len);
+  std::size_t at = 0;
+  for (std::uint64_t chunk = payload_chunks(); chunk < header_.n_chunks(); ++chunk) {
+    const std::uint64_t n = chunk_bytes(chunk);
+    HF_TRY(read_chunk(chunk, MutableBytes(bytes).subspan(at, n)).context("index"));
+    at += n;
+  }
+  HF_TRY_ASSIGN(index_, decode_index(bytes, header_.index_off, tensor_bytes));
+  const auto check = [&](ObjectKind kind, const crypto::Sha256Digest& digest) {
+    const ObjectEntry* object = index_.find_object(kind);
+    const crypto::Sha256Digest none{};
+    return (object == nullptr ? none : object->digest) == digest;
+  };
+  if (!check(ObjectKind::kTokenizer, header_.tokenizer_digest) ||
+      !check(ObjectKind::kTemplate, header_.template_digest)) {
+    return corrupt("the model pack is damaged: header and index disagree on a digest");
+  }
+  return ok_status();
+}
+
+std::uint64_t PackReader::chunk_bytes(std::uint64_t chunk) const {
+  return std::min(kChunkBytes, header_.plaintext_len - chunk * kChunkBytes);
+}
+
+Status PackReader::read_chunk(std::uint64_t chunk, MutableBytes out) const {
+  HF_TRY(source_->read_at(header_.data_off() + chunk * kChunkBytes, out));
+  const Tag tag = chunk_tag(out, digest_);
+  if (std::memcmp(tag.data(), tags_.data() + chunk * kTagBytes, kTagBytes) == 0) {
+    return ok_status();
+  }
+  // What does not match its tag is not left behind for a careless caller.
+  std::fill(out.begin(), out.end(), std::byte{0});
+  return bad_chunk(chunk);
+}
+
+Result<Bytes> PackReader::read_object(ObjectKind kind) const {
+  const ObjectEntry* object = index_.find_object(kind);
+  if (object == nullptr) return not_found("the model pack has no " + object_kind_name(kind));
+  return read_object(*object);
+}
+
+Result<Bytes> PackReader::read_object(const ObjectEntry& object) const {
+  Bytes content(object.length);
+  HF_TRY(read_range(object.offset, content).context(object_kind_name(object.kind)));
+  if (crypto::sha256(content) != object.digest) {
+    return corrupt("the model pack is damaged: " + object_kind_name(object.kind) +
+                   " does not match its digest");
+  }
+  return content;
+}
+
+Status PackReader::read_chunks(std::uint64_t first, MutableBytes out) const {
+  const std::uint64_t count = out.size() / kChunkBytes;
+  HF_CHECK(out.size() % kChunkBytes == 0 && first <= payload_chunks() &&
+           count <= payload_chunks() - first);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    HF_TRY(read_chunk(first + i, out.subspan(i * kChunkBytes, kChunkBytes)));
+  }
+  return ok_status();
+}
+
+Status PackReader::read_range(std::uint64_t offset, MutableBytes out) const {
+  HF_TRY(platform::check_range(offset, out.size(), header_.plaintext_len));
+  Bytes chunk;
+  while (!out.empty()) {
+    const std::uint64_t number = offset / kChunkBytes;
+    chunk.resize(chunk_bytes(number));
+    HF_TRY(read_chunk(number, chunk));
+    const std::size_t skip = offset % kChunkBytes;
+    const std::size_t n = std::min(chunk.size() - skip, out.size());
+    std::memcpy(out.data(), chunk.data() + skip, n);
+    out = out.subspan(n);
+    offset += n;
+  }
+  return ok_status();
+}
+
+Status PackReader::verify_all() const {
+  Bytes chunk;
+  for (std::uint64_t i = 0; i < header_.n_chunks(); ++i) {
+    chunk.resize(chunk_bytes(i));
+    HF_TRY(read_chunk(i, chunk));
+  }
+  for (const ObjectEntry& object : index_.objects) {
+    const auto content = read_object(object);
+    if (!content.ok()) return content.error();
+  }
+  return ok_status();
+}
+
+}  // namespace holdfast::vault
