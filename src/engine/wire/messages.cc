@@ -51,6 +51,9 @@ void fields(C& c, ErrorReply& m) {
   c.text(m.message, kErrorTextBytesMax);
   c.text(m.hint, kErrorTextBytesMax);
   c.text(m.detail, kErrorTextBytesMax);
+  c.number(m.reason);
+  c.number(m.limit);
+  c.number(m.actual);
 }
 
 template <typename C>
@@ -102,7 +105,7 @@ void fields(C& c, Started& m) {
 template <typename C>
 void fields(C& c, Token& m) {
   c.number(m.request);
-  c.list(m.tokens, kTokensPerMessageMax, 15, [&](TokenDetail& t) {
+  c.list(m.tokens, kTokensPerMessageMax, 16, [&](TokenDetail& t) {
     c.number(t.token);
     c.optional(t.logprob);
     c.optional(t.margin);
@@ -113,6 +116,7 @@ void fields(C& c, Token& m) {
       c.text(top.piece, kPieceBytesMax);
     });
     c.number(t.from_prompt);
+    c.number(t.end);
   });
   c.text(m.text, kTextBytesMax);
 }
@@ -310,7 +314,7 @@ std::string_view message_name(const Message& message) {
 
 ErrorReply make_error_reply(std::uint64_t request, const Error& error) {
   return {request, error.code(), clipped(error.client_message()), clipped(error.hint()),
-          clipped(error.detail())};
+          clipped(error.detail()), 0, 0, 0};
 }
 
 Error to_error(const ErrorReply& reply) {

@@ -48,6 +48,15 @@ struct Ready {
   bool operator==(const Ready&) const = default;
 };
 
+enum class ErrorReason : std::uint8_t {
+  kNone = 0,
+  kContextLength = 1,
+  kQueueFull = 2,
+  kUnknownToken = 3,
+  kTemplate = 4,  // raised by the chat template; `message` is the template's own
+  kDoesNotFit = 5,
+};
+
 // The end of a request that failed; request 0: the child itself, which then ends.
 struct ErrorReply {
   std::uint64_t request = 0;
@@ -55,6 +64,10 @@ struct ErrorReply {
   std::string message;  // for the client
   std::string hint;
   std::string detail;  // for the log
+  // Why, where an answer needs more than the code; numbers as in ErrorReason. 0: nothing to add.
+  std::uint8_t reason = 0;
+  std::uint64_t limit = 0;   // of kContextLength: tokens; of kDoesNotFit: bytes
+  std::uint64_t actual = 0;  // likewise
   bool operator==(const ErrorReply&) const = default;
 };
 
@@ -122,6 +135,7 @@ struct TokenDetail {
   std::string piece;  // with logprobs only
   std::vector<TopLogprob> top;
   bool from_prompt = false;  // echo
+  bool end = false;          // an end token: not part of the answer's text
   bool operator==(const TokenDetail&) const = default;
 };
 
