@@ -1,7 +1,6 @@
 #include "holdfast/kvcache/paged_kv_cache.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -28,13 +27,6 @@ bool in_range(std::uint32_t value, std::uint32_t max) { return value > 0 && valu
 
 }  // namespace
 
-struct PagedKvCache::Memory {
-  std::byte* base = nullptr;
-  std::vector<bool> used;  // [page]: fresh memory is zero and need not be cleared
-
-  ~Memory() { std::free(base); }
-};
-
 std::uint64_t PagedKvCache::page_bytes(const KvLayout& layout) {
   return std::uint64_t{layout.n_layers} *
          (block_bytes(layout, layout.k_dim) + block_bytes(layout, layout.v_dim));
@@ -50,7 +42,8 @@ PagedKvCache::PagedKvCache(const KvLayout& layout, std::size_t pages)
 PagedKvCache::~PagedKvCache() = default;
 
 Result<std::unique_ptr<PagedKvCache>> PagedKvCache::create(const KvLayout& layout,
-                                                           std::size_t pages) {
+                                                           std::size_t pages,
+                                                           platform::MemoryBudget* budget) {
   if (!in_range(layout.n_layers, kLayersMax) || !in_range(layout.n_kv_heads, kHeadsMax) ||
       !in_range(layout.k_dim, kDimMax) || !in_range(layout.v_dim, kDimMax)) {
     return invalid_argument("the shape of the key-value cache is out of range");
@@ -62,13 +55,8 @@ Result<std::unique_ptr<PagedKvCache>> PagedKvCache::create(const KvLayout& layou
   std::unique_ptr<PagedKvCache> cache(new PagedKvCache(layout, pages));
   const auto bytes = checked_mul<std::uint64_t>(cache->page_bytes_, pages);
   if (!bytes || *bytes > SIZE_MAX / 2) return exhausted("the key-value cache is too large");
-  cache->memory_ = std::make_unique<Memory>();
-  cache->memory_->base =
-      static_cast<std::byte*>(std::aligned_alloc(4096, round_up<std::uint64_t>(*bytes, 4096)));
-  if (cache->memory_->base == nullptr) {
-    return exhausted("no memory for the key-value cache", std::to_string(*bytes) + " bytes");
-  }
-  cache->memory_->used.assign(pages, true);
+  HF_TRY_ASSIGN(cache->memory_, platform::LargeBuffer::allocate(*bytes, budget));
+  cache->used_.assign(pages, false);
   cache->references_.assign(pages, 0);
   cache->free_.reserve(pages);
   // The stack hands out low addresses first.
@@ -87,7 +75,7 @@ const PagedKvCache::Sequence& PagedKvCache::sequence(SequenceId id) const {
 }
 
 std::size_t PagedKvCache::page_index(const std::byte* page) const {
-  return static_cast<std::size_t>(page - memory_->base) / page_bytes_;
+  return static_cast<std::size_t>(page - memory_.data()) / page_bytes_;
 }
 
 std::byte* PagedKvCache::take_page() {
@@ -95,10 +83,10 @@ std::byte* PagedKvCache::take_page() {
   const std::uint32_t index = free_.back();
   free_.pop_back();
   references_[index] = 1;
-  std::byte* page = memory_->base + index * page_bytes_;
+  std::byte* page = memory_.data() + index * page_bytes_;
   // A new owner never sees what another sequence left behind.
-  if (memory_->used[index]) std::memset(page, 0, page_bytes_);
-  memory_->used[index] = true;
+  if (used_[index]) std::memset(page, 0, page_bytes_);
+  used_[index] = true;
   return page;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "holdfast/base/result.h"
+#include "holdfast/platform/huge_memory.h"
 
 namespace holdfast::kvcache {
 
@@ -51,7 +52,9 @@ class PagedKvCache {
 
   // A cache of `pages` pages (memory is committed as pages are first written). kInvalidArgument for
   // an empty or absurd layout, kExhausted if the memory cannot be had.
-  static Result<std::unique_ptr<PagedKvCache>> create(const KvLayout& layout, std::size_t pages);
+  // `budget` may be null; otherwise it outlives the cache.
+  static Result<std::unique_ptr<PagedKvCache>> create(const KvLayout& layout, std::size_t pages,
+                                                      platform::MemoryBudget* budget = nullptr);
   ~PagedKvCache();
   PagedKvCache(const PagedKvCache&) = delete;
   PagedKvCache& operator=(const PagedKvCache&) = delete;
@@ -101,14 +104,14 @@ class PagedKvCache {
   std::byte* take_page();
   void drop_page(std::byte* page);
 
-  struct Memory;
   KvLayout layout_;
   std::size_t k_bytes_ = 0;
   std::size_t layer_bytes_ = 0;
   std::uint64_t page_bytes_ = 0;
   std::size_t pages_total_ = 0;
   std::size_t sequences_open_ = 0;
-  std::unique_ptr<Memory> memory_;
+  platform::LargeBuffer memory_;
+  std::vector<bool> used_;                 // [page]: memory that was never used is zero already
   std::vector<std::uint32_t> references_;  // [page]
   std::vector<std::uint32_t> free_;        // stack of page indices
   std::vector<Sequence> sequences_;

@@ -1,0 +1,46 @@
+// Arena: one block of memory cut into arrays once, at load; nothing is given back before the end.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+#include "holdfast/base/checked.h"
+#include "holdfast/base/result.h"
+#include "holdfast/platform/huge_memory.h"
+
+namespace holdfast::tensor {
+
+// The same code that takes arrays can first measure: a default Arena counts bytes and hands out
+// empty spans of the right size over no memory, which must not be touched. Owner: whoever computes.
+// Thread-compatible.
+class Arena {
+ public:
+  // Arrays start at cache lines, so that threads that write neighbouring arrays do not slow each
+  // other down.
+  static constexpr std::size_t kAlignment = 64;
+
+  // Only measures.
+  Arena() = default;
+  // Zeroed memory. kExhausted if it cannot be had. `budget` may be null; otherwise it outlives the
+  // arena.
+  static Result<Arena> create(std::uint64_t bytes, platform::MemoryBudget* budget = nullptr);
+
+  // `count` elements. Precondition: they fit into what create() was asked for.
+  template <typename T>
+  std::span<T> take(std::uint64_t count) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    return {static_cast<T*>(take_bytes(count * sizeof(T))), static_cast<std::size_t>(count)};
+  }
+  std::uint64_t bytes_used() const { return used_; }
+
+ private:
+  void* take_bytes(std::uint64_t bytes);
+
+  platform::LargeBuffer memory_;
+  bool measuring_ = true;
+  std::uint64_t used_ = 0;
+};
+
+}  // namespace holdfast::tensor
