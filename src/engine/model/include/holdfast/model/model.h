@@ -12,6 +12,7 @@
 #include "holdfast/base/result.h"
 #include "holdfast/kvcache/paged_kv_cache.h"
 #include "holdfast/model/hyperparameters.h"
+#include "holdfast/platform/huge_memory.h"
 #include "holdfast/quant/types.h"
 #include "holdfast/tensor/thread_team.h"
 
@@ -87,7 +88,8 @@ class Model {
   // Checks every tensor against `hyper` again and takes the scratch memory. kCorrupt, kNotFound for
   // weights that do not fit, kInvalidArgument for options out of range, kExhausted for memory.
   static Result<std::unique_ptr<Model>> load(const Hyperparameters& hyper, TensorProvider& provider,
-                                             const LoadOptions& options);
+                                             const LoadOptions& options,
+                                             platform::MemoryBudget* budget = nullptr);
   ~Model();
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
