@@ -1,0 +1,188 @@
+#include "holdfast/backend/engine_process.h"
+
+#include <csignal>
+#include <future>
+
+#include "holdfast/platform/socket.h"
+
+namespace holdfast::backend {
+
+namespace {
+
+constexpr int kControlFd = 3;
+constexpr int kPackFd = 4;
+// The child answers Hello before it has done any work.
+constexpr auto kHelloTimeout = std::chrono::seconds(20);
+constexpr auto kExitGrace = std::chrono::milliseconds(500);
+
+std::uint64_t request_of(const wire::Message& message) {
+  return std::visit(
+      [](const auto& m) -> std::uint64_t {
+        if constexpr (requires { m.request; }) {
+          return m.request;
+        } else {
+          return 0;
+        }
+      },
+      message);
+}
+
+void set_request(wire::Message& message, std::uint64_t request) {
+  std::visit(
+      [request](auto& m) {
+        if constexpr (requires { m.request; }) m.request = request;
+      },
+      message);
+}
+
+// True for messages after which nothing more comes for their request.
+bool is_last(const wire::Message& m) {
+  return std::holds_alternative<wire::ErrorReply>(m) || std::holds_alternative<wire::Finished>(m) ||
+         std::holds_alternative<wire::Tokens>(m) || std::holds_alternative<wire::Text>(m) ||
+         std::holds_alternative<wire::Rendered>(m) || std::holds_alternative<wire::StatsReply>(m);
+}
+
+wire::ErrorReply lost(std::uint64_t request) {
+  return wire::make_error_reply(
+      request, unavailable("the engine of this model ended unexpectedly; it is being restarted",
+                           "engine exited"));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<EngineProcess>> EngineProcess::start(EngineProcessOptions options) {
+  std::unique_ptr<EngineProcess> self(new EngineProcess());
+  HF_TRY_ASSIGN(platform::SocketPair sockets, platform::make_socket_pair());
+  platform::SpawnOptions spawn;
+  spawn.program = options.program;
+  spawn.argv = {"holdfast-engine", "engine"};
+  if (options.verbose) spawn.argv.push_back("--verbose");
+  spawn.fds = {{sockets.theirs.get(), kControlFd}, {options.pack.get(), kPackFd}};
+  HF_TRY_ASSIGN(platform::Process process, platform::Process::spawn(spawn));
+  self->process_.emplace(std::move(process));
+  sockets.theirs.reset();
+  HF_TRY_ASSIGN(self->channel_, wire::Channel::open(std::move(sockets.ours)));
+  HF_TRY(self->handshake(options));
+  self->alive_ = true;
+  self->reader_ = std::thread([raw = self.get()] { raw->read_loop(); });
+  return self;
+}
+
+Result<wire::Message> EngineProcess::receive_reply(platform::Deadline deadline) {
+  HF_TRY_ASSIGN(std::optional<wire::Message> message, channel_->receive(deadline));
+  if (!message) {
+    const auto status = process_->wait(platform::Deadline::after(kExitGrace));
+    const std::string how = status.ok() && *status ? (*status)->describe() : "closed its socket";
+    return unavailable("the engine ended while it started", how);
+  }
+  if (const auto* error = std::get_if<wire::ErrorReply>(&*message)) return wire::to_error(*error);
+  return std::move(*message);
+}
+
+Status EngineProcess::handshake(EngineProcessOptions& options) {
+  HF_TRY_ASSIGN(const wire::Message hello, receive_reply(platform::Deadline::after(kHelloTimeout)));
+  if (!std::holds_alternative<wire::Hello>(hello))
+    return internal_error("the engine did not greet");
+  options.config.set("pack_fd", kPackFd);
+  HF_TRY(channel_->send(wire::Load{json::write(options.config)}));
+  HF_TRY_ASSIGN(const wire::Message ready,
+                receive_reply(platform::Deadline::after(options.load_timeout)));
+  const auto* r = std::get_if<wire::Ready>(&ready);
+  if (r == nullptr) return internal_error("the engine answered Load with another message");
+  HF_TRY_ASSIGN(info_, json::parse(r->info_json));
+  return ok_status();
+}
+
+EngineProcess::~EngineProcess() {
+  if (channel_) {
+    ignore_error(channel_->send(wire::Shutdown{}), "the child may be gone already");
+    ignore_error(channel_->flush(platform::Deadline::after(kExitGrace)), "it is killed below");
+    channel_->shut_down();
+  }
+  if (reader_.joinable()) reader_.join();
+  if (process_) ignore_error(process_->terminate(kExitGrace), "reaped by the destructor");
+}
+
+void EngineProcess::on_exit(std::function<void()> callback) {
+  const std::lock_guard lock(mutex_);
+  on_exit_ = std::move(callback);
+}
+
+std::uint64_t EngineProcess::send(wire::Message message, Handler handler) {
+  std::uint64_t request = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    request = next_request_++;
+    handlers_.emplace(request, std::move(handler));
+  }
+  set_request(message, request);
+  if (!alive_) {
+    deliver(lost(request));
+  } else if (const Status s = channel_->send(message); !s.ok()) {
+    deliver(s.error().code() == ErrorCode::kUnavailable
+                ? lost(request)
+                : wire::make_error_reply(request, s.error()));
+  }
+  return request;
+}
+
+void EngineProcess::cancel(std::uint64_t request) {
+  ignore_error(channel_->send(wire::Cancel{request}), "a dead child has nothing to cancel");
+}
+
+Result<wire::Message> EngineProcess::call(wire::Message message) {
+  std::promise<wire::Message> promise;
+  send(std::move(message), [&promise](const wire::Message& m) {
+    if (is_last(m)) promise.set_value(m);
+  });
+  wire::Message answer = promise.get_future().get();
+  if (const auto* error = std::get_if<wire::ErrorReply>(&answer)) return wire::to_error(*error);
+  return answer;
+}
+
+// A handler may send another request, so none is called under the lock.
+void EngineProcess::deliver(const wire::Message& message) {
+  Handler handler;
+  const std::uint64_t request = request_of(message);
+  const bool last = is_last(message);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = handlers_.find(request);
+    if (it == handlers_.end()) return;
+    handler = last ? std::move(it->second) : it->second;
+    if (last) handlers_.erase(it);
+  }
+  handler(message);
+}
+
+void EngineProcess::read_loop() {
+  while (true) {
+    auto message = channel_->receive();
+    if (!message.ok() || !message->has_value()) break;
+    const auto* error = std::get_if<wire::ErrorReply>(&**message);
+    if (error != nullptr && error->request == 0) break;
+    deliver(**message);
+  }
+  alive_ = false;
+  lose_all();
+}
+
+void EngineProcess::lose_all() {
+  while (true) {
+    std::uint64_t request = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (handlers_.empty()) break;
+      request = handlers_.begin()->first;
+    }
+    deliver(lost(request));
+  }
+  std::function<void()> callback;
+  {
+    const std::lock_guard lock(mutex_);
+    callback = std::move(on_exit_);
+  }
+  if (callback) callback();
+}
+
+}  // namespace holdfast::backend

@@ -1,0 +1,80 @@
+// EngineProcess: one jailed engine child and the requests that are under way in it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "holdfast/base/result.h"
+#include "holdfast/json/json.h"
+#include "holdfast/platform/process.h"
+#include "holdfast/platform/unique_fd.h"
+#include "holdfast/wire/channel.h"
+#include "holdfast/wire/messages.h"
+
+namespace holdfast::backend {
+
+struct EngineProcessOptions {
+  std::string program;      // path of holdfast-engine
+  platform::UniqueFd pack;  // the model, open for reading
+  json::Object config;      // of wire::Load: threads, context, kv_type, ...
+  std::chrono::milliseconds load_timeout{600'000};
+  bool verbose = false;  // the child's log goes to standard error
+};
+
+// Thread-safe. Answers arrive on a thread of its own.
+class EngineProcess {
+ public:
+  // Starts the child and waits until the model is loaded. The child's own refusal (does not fit,
+  // corrupt, unsupported) comes back as it is; kUnavailable if it died, kDeadline if it took too
+  // long.
+  static Result<std::unique_ptr<EngineProcess>> start(EngineProcessOptions options);
+  // Ends the child; requests under way get kUnavailable.
+  ~EngineProcess();
+  EngineProcess(const EngineProcess&) = delete;
+  EngineProcess& operator=(const EngineProcess&) = delete;
+
+  // What the child said of itself when it was ready: a JSON object.
+  const json::Value& info() const { return info_; }
+  pid_t pid() const { return process_->pid(); }
+  bool alive() const { return alive_; }
+  // Called once, on the reading thread, when the child is gone. Set before requests are sent.
+  void on_exit(std::function<void()> callback);
+
+  // Receives the messages of one request in order, the last one included; then it is destroyed. An
+  // ErrorReply with code kUnavailable and detail "engine exited" is made here when the child dies.
+  using Handler = std::function<void(const wire::Message&)>;
+  // Sends a request message (its `request` field is filled in) and returns the number. If it cannot
+  // be sent, the handler gets an ErrorReply before this returns.
+  std::uint64_t send(wire::Message message, Handler handler);
+  void cancel(std::uint64_t request);
+
+  // One request with one answer, waited for.
+  Result<wire::Message> call(wire::Message message);
+
+ private:
+  EngineProcess() = default;
+  Status handshake(EngineProcessOptions& options);
+  Result<wire::Message> receive_reply(platform::Deadline deadline);
+  void read_loop();
+  void deliver(const wire::Message& message);
+  void lose_all();
+
+  std::optional<platform::Process> process_;
+  std::unique_ptr<wire::Channel> channel_;
+  json::Value info_;
+  std::thread reader_;
+  std::atomic<bool> alive_{false};
+
+  std::mutex mutex_;
+  std::uint64_t next_request_ = 1;
+  std::map<std::uint64_t, Handler> handlers_;
+  std::function<void()> on_exit_;
+};
+
+}  // namespace holdfast::backend

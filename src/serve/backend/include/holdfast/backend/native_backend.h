@@ -1,0 +1,66 @@
+// NativeBackend: models of the local store, each run by a jailed engine child that is started on
+// demand.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "holdfast/backend/backend.h"
+#include "holdfast/backend/engine_process.h"
+#include "holdfast/platform/clock.h"
+
+namespace holdfast::backend {
+
+// The models that exist. Implemented over the store by the composition root. Thread-safe.
+class ModelCatalog {
+ public:
+  virtual ~ModelCatalog() = default;
+  virtual std::vector<ModelFacts> list() = 0;
+  // The model of an id or alias; kNotFound suggests the nearest name.
+  virtual Result<ModelFacts> resolve(std::string_view name) = 0;
+  virtual Result<platform::UniqueFd> open_pack(const ModelFacts& model) = 0;
+};
+
+struct NativeBackendOptions {
+  std::string engine_program;
+  json::Object engine_config;  // given to every engine: threads, context, kv_type, batch_max, ...
+  std::chrono::milliseconds keep_alive{600'000};
+  std::uint32_t loaded_max = 0;          // 0: as many as memory allows
+  std::uint64_t memory_limit_bytes = 0;  // for all engines together; 0: host or cgroup less 10 %
+  // First and longest pause before a crashed engine is started again; it doubles in between.
+  std::chrono::milliseconds restart_backoff{1'000};
+  std::chrono::milliseconds restart_backoff_max{60'000};
+  bool verbose = false;
+};
+
+// Loads happen one at a time on a thread of their own; requests for a model that is being loaded
+// wait for it. An idle model is unloaded after keep_alive, or earlier when another needs its
+// memory. When an engine dies, its requests fail with kEngineCrashed and it is started again on the
+// next request, after a pause that grows with each crash.
+class NativeBackend final : public Backend {
+ public:
+  NativeBackend(NativeBackendOptions options, std::shared_ptr<ModelCatalog> catalog);
+  ~NativeBackend() override;
+
+  std::vector<ModelFacts> models() override;
+  Stats stats() override;
+  std::unique_ptr<RequestHandle> generate(GenerateRequest request,
+                                          std::shared_ptr<GenerateObserver> observer) override;
+  void tokenize(TokenizeRequest request, Done<Tokenized> done) override;
+  void detokenize(std::string model, std::vector<std::int32_t> tokens,
+                  Done<std::string> done) override;
+  void render(std::string model, ChatPrompt prompt, Done<std::string> done) override;
+  void load(std::string model, std::optional<std::chrono::milliseconds> keep_alive,
+            Done<EngineFacts> done) override;
+  void unload(std::string model, Done<std::monostate> done) override;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace holdfast::backend
