@@ -1,0 +1,52 @@
+// Import of model files into the store: the side that the command line calls. The files are parsed
+// in a jailed child.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "holdfast/base/result.h"
+#include "holdfast/registry/store.h"
+
+namespace holdfast::importer {
+
+struct Progress {
+  std::string phase;  // "hashing", "converting", "finishing"
+  std::uint64_t done_bytes = 0;
+  std::uint64_t total_bytes = 0;
+};
+
+struct ImportOptions {
+  // A GGUF file, any part of a split model, or a folder that holds one model.
+  std::string path;
+  // "name" or "name:tag"; empty: made from the file's name.
+  std::string name;
+  // Only tokenizer and chat template, from any GGUF file whatever its architecture.
+  bool vocab_only = false;
+  // Replaces the model's chat template; with the name to record.
+  std::optional<std::string> template_text;
+  std::string template_name;
+  unsigned threads = 1;
+  // The program that is started as the jailed child (holdfast-engine); empty: beside the running
+  // executable.
+  std::string engine_program;
+  // Called from the importing thread, at most some ten times a second.
+  std::function<void(const Progress&)> on_progress;
+  // Set from elsewhere (a signal handler) to end the import with kCancelled.
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+struct ImportResult {
+  registry::ModelRecord model;
+  bool was_there = false;  // nothing was converted: the same bytes had been imported before
+};
+
+// Errors: kNotFound, kInvalidArgument for the path; what the file deserves (kCorrupt, kUnsupported,
+// kInvalidArgument), with the file's name; kExhausted for disk or memory; kInternal where the child
+// died, naming file and cause.
+Result<ImportResult> import_model(registry::Store& store, const ImportOptions& options);
+
+}  // namespace holdfast::importer
