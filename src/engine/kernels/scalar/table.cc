@@ -1,12 +1,16 @@
-#include "holdfast/kernels/kernel_table.h"
+// The table of this folder's kernels.
+#include "scalar/vec.h"
+//
+#include "generic/entries.h"
 
 namespace holdfast::kernels {
 
+using namespace HF_ISA;
+
 extern const KernelTable kKernelsScalar;
-const KernelTable kKernelsScalar = [] {
-  KernelTable table{};
-  table.isa = "scalar";
-  return table;
-}();
+const KernelTable kKernelsScalar =
+#define HF_ISA_NAME "scalar"
+#include "generic/table.inc"
+    ;
 
 }  // namespace holdfast::kernels

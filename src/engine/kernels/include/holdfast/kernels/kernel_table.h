@@ -57,8 +57,8 @@ constexpr std::uint32_t kAttentionRows = 12;
 constexpr std::uint32_t kAttentionTile = 64;
 // Floats of scratch memory that attention needs for heads of `head_dim`.
 constexpr std::size_t attention_scratch_floats(std::uint32_t head_dim) {
-  return static_cast<std::size_t>(kAttentionRows) * (kAttentionTile + (head_dim + 15) / 16 * 16) +
-         16;
+  const std::size_t padded = (static_cast<std::size_t>(head_dim) + 15) / 16 * 16;
+  return kAttentionRows * (kAttentionTile + 2 * padded);
 }
 
 // Attention of n_tokens consecutive positions of one sequence, for the n_heads query heads that
@@ -101,9 +101,9 @@ struct KernelTable {
 #undef HF_QUANT_KERNEL
 #undef HF_FLOAT_KERNEL
 
-  // One row: per 32 values d = max|x| / 127, q = x / d to the nearest (ties to even), s16 the sums.
-  // k a multiple of 32. A block whose maximum is below 1e-30 becomes zeros. NaN becomes -127; the d
-  // of a block with an infinity is infinite.
+  // One row: per 32 values d = max|x| / 127, q = x * (127 / max|x|) to the nearest (ties to even),
+  // s16 the sums. k a multiple of 32. A block whose maximum is below 1e-30 becomes zeros. NaN
+  // becomes -127; the d of a block with an infinity is infinite.
   void (*quantize_activations)(const float* x, std::uint32_t k, std::int8_t* q, float* d,
                                std::int32_t* s16);
 

@@ -1,0 +1,65 @@
+// Choice of a table: forced names, machines without features. Oracle: enumeration.
+#include <cstring>
+#include <string>
+
+#include "holdfast/platform/cpu.h"
+#include "kernel_test_support.h"
+
+namespace holdfast::kernels {
+namespace {
+
+using platform::CpuFeatures;
+
+TEST(SelectTest, ForcedTableIsTheOneThatComes) {
+  for (const KernelTable* table : testing::tables()) {
+    const auto chosen = select_kernels(CpuFeatures::detect(), table->isa);
+    ASSERT_TRUE(chosen.ok());
+    EXPECT_EQ(chosen.value(), table);
+    EXPECT_STREQ(chosen.value()->isa, table->isa);
+  }
+}
+
+TEST(SelectTest, BareMachineGetsTheScalarTable) {
+  const auto chosen = select_kernels(CpuFeatures{}, "");
+  ASSERT_TRUE(chosen.ok());
+  EXPECT_STREQ(chosen.value()->isa, "scalar");
+}
+
+TEST(SelectTest, ForcedTableThatTheMachineLacksIsUnsupportedAndNamed) {
+  for (const char* isa : {"avx2", "avx512", "neon"}) {
+    const auto chosen = select_kernels(CpuFeatures{}, isa);
+    ASSERT_FALSE(chosen.ok());
+    EXPECT_EQ(chosen.error().code(), ErrorCode::kUnsupported);
+    EXPECT_NE(chosen.error().client_message().find(isa), std::string::npos);
+  }
+}
+
+TEST(SelectTest, UnknownNameIsInvalid) {
+  const auto chosen = select_kernels(CpuFeatures::detect(), "sse9");
+  ASSERT_FALSE(chosen.ok());
+  EXPECT_EQ(chosen.error().code(), ErrorCode::kInvalidArgument);
+}
+
+TEST(SelectTest, EveryEntryOfEveryTableIsThere) {
+  // The table is a name followed by function pointers alone.
+  for (const KernelTable* table : testing::tables()) {
+    const auto* bytes = static_cast<const unsigned char*>(static_cast<const void*>(table));
+    for (std::size_t i = 0; i < sizeof(KernelTable); i += sizeof(void*)) {
+      void* entry = nullptr;
+      std::memcpy(&entry, bytes + i, sizeof entry);
+      EXPECT_NE(entry, nullptr) << table->isa << " entry " << i / sizeof(void*);
+    }
+  }
+}
+
+TEST(SelectTest, EveryPackedTypeHasExactlyOneKindOfKernel) {
+  const KernelTable& table = testing::scalar();
+  for (const quant::TypeInfo& type : quant::all_types()) {
+    const bool as_quant = quant_gemm(table, type.type) != nullptr;
+    const bool as_float = float_gemm(table, type.type) != nullptr;
+    EXPECT_EQ(as_quant + as_float, type.is_packed() ? 1 : 0) << type.name;
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::kernels
