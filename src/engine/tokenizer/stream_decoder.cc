@@ -11,8 +11,8 @@ StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, Options options)
       strip_space_(options.at_text_start && tokenizer.adds_space_prefix()) {}
 
 std::string StreamDecoder::push(TokenId id) {
-  if (!options_.unparse_special && tokenizer_->is_control(id)) return {};
   std::string_view bytes = tokenizer_->token_bytes(id);
+  if (!options_.unparse_special && tokenizer_->is_control(id)) bytes = {};
   if (strip_space_ && bytes.starts_with(' ')) bytes.remove_prefix(1);
   strip_space_ = false;
   pending_.append(bytes);

@@ -83,6 +83,7 @@ class Tokenizer {
  private:
   struct State;
   explicit Tokenizer(std::unique_ptr<State> state);
+  static Result<std::unique_ptr<Tokenizer>> load_checked(Bytes owned, ByteView object);
   std::unique_ptr<State> state_;
 };
 

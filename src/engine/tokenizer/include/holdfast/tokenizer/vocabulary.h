@@ -47,8 +47,8 @@ inline constexpr std::size_t kMaxTextTotalBytes = 64u << 20;
 inline constexpr std::size_t kMaxNameBytes = 64;
 
 struct SpecialIds {
-  std::optional<TokenId> bos, eos, eot, eom, unk, sep, pad, mask;
-  std::optional<TokenId> fim_pre, fim_suf, fim_mid, fim_pad, fim_rep, fim_sep;
+  std::optional<TokenId> bos{}, eos{}, eot{}, eom{}, unk{}, sep{}, pad{}, mask{};
+  std::optional<TokenId> fim_pre{}, fim_suf{}, fim_mid{}, fim_pad{}, fim_rep{}, fim_sep{};
 };
 
 // Plain value; thread-compatible.
