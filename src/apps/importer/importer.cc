@@ -1,9 +1,235 @@
 #include "holdfast/importer/importer.h"
 
-namespace holdfast::importer {
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
 
-Result<ImportResult> import_model(registry::Store& /*store*/, const ImportOptions& /*options*/) {
-  return unsupported("import is not supported");
+#include "convert.h"
+#include "holdfast/platform/file.h"
+#include "holdfast/platform/process.h"
+#include "holdfast/platform/socket.h"
+#include "holdfast/platform/thread.h"
+#include "holdfast/vault/pack_format.h"
+#include "holdfast/wire/wire.h"
+#include "model_files.h"
+#include "protocol.h"
+
+namespace holdfast::importer {
+namespace {
+
+constexpr std::size_t kHashPieceBytes = 4u << 20;
+constexpr auto kProgressInterval = std::chrono::milliseconds(100);
+// How soon a cancelled import ends.
+constexpr auto kCancelPoll = std::chrono::milliseconds(100);
+// A child that has sent its result has nothing left to do.
+constexpr auto kExitPatience = std::chrono::seconds(10);
+
+// One import from the path to the record.
+class Import {
+ public:
+  Import(registry::Store& store, const ImportOptions& options) : store_(store), options_(options) {}
+
+  Result<ImportResult> run();
+
+ private:
+  Status open_files();
+  Status hash_files();
+  Status hash_file(std::size_t index);
+  std::string variant() const;
+  Result<ImportResult> convert_and_publish(const registry::ModelName& name);
+  Result<ConvertResult> run_child(registry::Staging& staging);
+  Result<platform::Process> start_child(registry::Staging& staging, platform::UniqueFd control);
+  Result<ConvertResult> follow_child(wire::Channel& channel, platform::Process& child);
+  bool cancelled() const { return options_.cancel != nullptr && *options_.cancel; }
+  void report(std::string_view phase, std::uint64_t done, std::uint64_t total);
+  Error about_file(const Error& error) const;
+
+  registry::Store& store_;
+  const ImportOptions& options_;
+  platform::PosixFileSystem fs_;
+  ModelFiles found_;
+  std::vector<std::unique_ptr<platform::OpenFile>> files_;
+  ConvertOptions convert_;
+  crypto::Sha256Digest source_{};
+  std::atomic<std::uint64_t> hashed_bytes_{0};
+  std::uint64_t total_bytes_ = 0;
+  platform::Deadline next_report_ = platform::Deadline::after(std::chrono::nanoseconds(0));
+};
+
+Error Import::about_file(const Error& error) const {
+  std::string message = std::string(platform::base_name(options_.path)) + ": ";
+  message += error.client_message();
+  return Error(error.code(), std::move(message), error.detail()).with_hint(error.hint());
+}
+
+void Import::report(std::string_view phase, std::uint64_t done, std::uint64_t total) {
+  if (!options_.on_progress || (done != total && !next_report_.passed())) return;
+  next_report_ = platform::Deadline::after(kProgressInterval);
+  options_.on_progress({std::string(phase), done, total});
+}
+
+Status Import::open_files() {
+  HF_TRY_ASSIGN(found_, find_model_files(fs_, options_.path));
+  for (const std::string& path : found_.paths) {
+    HF_TRY_ASSIGN(auto file, fs_.open_read(path));
+    total_bytes_ += file->size();
+    convert_.files.push_back({file->size(), {}});
+    files_.push_back(std::move(file));
+  }
+  // Before gigabytes are hashed: is this a model file at all.
+  std::array<std::byte, 4> magic{};
+  const auto read = files_.front()->read_at(0, magic);
+  if (!read.ok() || as_string_view(magic) != "GGUF") {
+    return invalid_argument("not a GGUF file").with_hint("Holdfast imports models in GGUF form.");
+  }
+  return ok_status();
+}
+
+Status Import::hash_file(std::size_t index) {
+  const platform::OpenFile& file = *files_[index];
+  crypto::Sha256 hash;
+  Bytes piece(std::min<std::uint64_t>(kHashPieceBytes, file.size()));
+  for (std::uint64_t at = 0; at < file.size(); at += piece.size()) {
+    if (cancelled()) return holdfast::cancelled("the import was cancelled");
+    piece.resize(std::min<std::uint64_t>(piece.size(), file.size() - at));
+    HF_TRY(file.read_at(at, piece));
+    hash.update(piece);
+    hashed_bytes_ += piece.size();
+    if (index == 0) report("hashing", hashed_bytes_, total_bytes_);
+  }
+  convert_.files[index].digest = hash.finish();
+  return ok_status();
+}
+
+// One thread per file, as many at a time as the options allow; the calling thread takes the first
+// file and reports.
+Status Import::hash_files() {
+  std::atomic<std::size_t> next{1};
+  std::mutex mutex;
+  Status result;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < files_.size(); i = next++) {
+      Status status = hash_file(i);
+      const std::lock_guard guard(mutex);
+      if (!status.ok() && result.ok()) result = std::move(status);
+    }
+  };
+  std::vector<std::thread> helpers;
+  for (std::size_t i = 1; i < std::min<std::size_t>(options_.threads, files_.size()); ++i) {
+    auto helper = platform::start_thread("hf-hash", work);
+    if (!helper.ok()) break;  // slower, not wrong
+    helpers.push_back(*std::move(helper));
+  }
+  Status first = hash_file(0);
+  if (first.ok()) work();
+  for (std::thread& helper : helpers) helper.join();
+  HF_TRY(std::move(first));
+  HF_TRY(std::move(result));
+  std::vector<crypto::Sha256Digest> digests;
+  for (const SourceFile& f : convert_.files) digests.push_back(f.digest);
+  source_ = vault::source_digest(digests);
+  report("hashing", total_bytes_, total_bytes_);
+  return ok_status();
+}
+
+// Everything but the source that the bytes of the pack depend on.
+std::string Import::variant() const {
+  std::string variant = "gguf/" + std::to_string(kConverterRevision);
+  if (options_.vocab_only) variant += "+vocab";
+  if (options_.template_text) {
+    const auto digest = crypto::sha256(as_bytes_view(*options_.template_text));
+    variant += "+template:" + options_.template_name + ":" + to_hex(ByteView(digest).first(8));
+  }
+  return variant;
+}
+
+Result<ImportResult> Import::run() {
+  if (Status status = open_files(); !status.ok()) return about_file(status.error());
+  HF_TRY_ASSIGN(const registry::ModelName name,
+                registry::parse_model_name(options_.name.empty() ? found_.name : options_.name));
+  convert_.vocab_only = options_.vocab_only;
+  convert_.template_text = options_.template_text;
+  convert_.template_name = options_.template_name;
+  convert_.threads = std::max(1u, options_.threads);
+  if (Status status = hash_files(); !status.ok()) return about_file(status.error());
+  HF_TRY_ASSIGN(const auto known, store_.find_source(source_, variant()));
+  if (known) {
+    HF_TRY_ASSIGN(registry::ModelRecord record, store_.add_name(*known, name));
+    return ImportResult{std::move(record), true};
+  }
+  return convert_and_publish(name);
+}
+
+Result<ImportResult> Import::convert_and_publish(const registry::ModelName& name) {
+  // Most types keep their size; what a pack adds is rounding and the tokenizer's tables. Types that
+  // grow more run into the real limit of the disk, which is reported as well.
+  const std::uint64_t expected = options_.vocab_only ? 0 : total_bytes_ + total_bytes_ / 16;
+  HF_TRY_ASSIGN(auto staging, store_.stage(source_, expected));
+  auto converted = run_child(*staging);
+  if (!converted.ok()) return about_file(converted.error());
+  report("finishing", 0, 0);
+  HF_TRY_ASSIGN(registry::ModelRecord record,
+                store_.publish(std::move(staging), name, source_, variant(), converted->facts));
+  if (record.pack != converted->pack) return internal_error("the pack is not the one announced");
+  return ImportResult{std::move(record), false};
+}
+
+Result<platform::Process> Import::start_child(registry::Staging& staging,
+                                              platform::UniqueFd control) {
+  platform::SpawnOptions spawn;
+  spawn.program = options_.engine_program;
+  if (spawn.program.empty()) {
+    HF_TRY_ASSIGN(const std::string self, platform::own_executable_path());
+    spawn.program = platform::join_path(platform::parent_path(self), "holdfast-engine");
+  }
+  spawn.argv = {"holdfast-engine", "import", std::to_string(files_.size())};
+  spawn.fds.push_back({control.get(), kControlFd});
+  int fd = kFirstPartFd;
+  for (const auto& file : files_) spawn.fds.push_back({file->fd(), fd++});
+  spawn.fds.push_back({staging.file().fd(), fd});
+  spawn.parent_death_signal = SIGKILL;
+  return platform::Process::spawn(spawn);
+}
+
+Result<ConvertResult> Import::run_child(registry::Staging& staging) {
+  HF_TRY_ASSIGN(platform::SocketPair pair, platform::make_socket_pair());
+  HF_TRY_ASSIGN(platform::Process child, start_child(staging, std::move(pair.theirs)));
+  HF_TRY_ASSIGN(const auto channel, wire::Channel::open(std::move(pair.ours)));
+  // A child that died already is noticed when its answer is read.
+  ignore_error(channel->send(wire::ImportRequest{encode_request(convert_)}), "reading tells more");
+  return follow_child(*channel, child);
+}
+
+Result<ConvertResult> Import::follow_child(wire::Channel& channel, platform::Process& child) {
+  while (true) {
+    if (cancelled()) return holdfast::cancelled("the import was cancelled");
+    auto message = channel.receive(platform::Deadline::after(kCancelPoll));
+    if (!message.ok() && message.error().code() == ErrorCode::kDeadline) continue;
+    if (!message.ok() || !*message) break;
+    if (const auto* progress = std::get_if<wire::ImportProgress>(&**message)) {
+      report("converting", progress->done_bytes, progress->total_bytes);
+    } else if (const auto* error = std::get_if<wire::ErrorReply>(&**message)) {
+      return wire::to_error(*error);
+    } else if (const auto* done = std::get_if<wire::ImportDone>(&**message)) {
+      return decode_result(done->result_json);
+    } else {
+      return internal_error("the import process sent an unexpected message");
+    }
+  }
+  HF_TRY_ASSIGN(const auto status, child.wait(platform::Deadline::after(kExitPatience)));
+  return internal_error(
+      "the import process ended without a result",
+      status ? status->describe() : std::string("it closed its connection and still runs"));
+}
+
+}  // namespace
+
+Result<ImportResult> import_model(registry::Store& store, const ImportOptions& options) {
+  return Import(store, options).run();
 }
 
 }  // namespace holdfast::importer

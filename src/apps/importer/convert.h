@@ -1,0 +1,40 @@
+// From the parts of a GGUF model to a pack: pure conversion, without processes or the store.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "holdfast/platform/file.h"
+#include "model_facts.h"
+
+namespace holdfast::importer {
+
+struct ConvertOptions {
+  std::vector<SourceFile> files;  // one per part, in order
+  bool vocab_only = false;
+  std::optional<std::string> template_text;  // instead of the file's own
+  std::string template_name;
+  unsigned threads = 1;
+};
+
+struct ConvertResult {
+  registry::ModelFacts facts;
+  crypto::Sha256Digest pack{};
+  std::uint64_t pack_bytes = 0;
+};
+
+// Called with source bytes done and to do.
+using ConvertProgress = std::function<Status(std::uint64_t done, std::uint64_t total)>;
+
+// Writes the pack into the empty `out`; the caller syncs it. The bytes depend on the parts and the
+// options but not on `threads`. Errors: those of gguf::parse, vocabulary_from_gguf and
+// model::inspect; kCorrupt for a vector that holds a value that is not finite; those of writing;
+// that of `progress`.
+Result<ConvertResult> convert(std::span<const platform::ByteSource* const> parts,
+                              platform::OpenFile& out, const ConvertOptions& options,
+                              const ConvertProgress& progress);
+
+}  // namespace holdfast::importer
