@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@
 #include "holdfast/quant/types.h"
 
 namespace holdfast::quant {
+
+// For the names of parameterised tests.
+inline void PrintTo(const TypeInfo& info, std::ostream* out) { *out << info.name; }
 
 struct Vectors {
   Bytes blocks;

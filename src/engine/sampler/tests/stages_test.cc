@@ -238,12 +238,15 @@ TEST(Draw, InvertsTheDistribution) {
 // be drawn is not drawn.
 TEST(Draw, NeverTakesWhatHasNoWeight) {
   for (unsigned seed = 0; seed < 100; ++seed) {
-    std::vector<float> logits = some_logits(4 * 4096, seed, 2.0f);
-    std::fill(logits.begin() + 8000, logits.end(), -kInfinity);
+    std::vector<float> logits = some_logits(20 * 4096, seed, 2.0f);
+    std::fill(logits.begin() + 65000, logits.end(), -kInfinity);
     const float largest = *std::ranges::max_element(logits);
     const double uniform = 1.0 - 0x1p-53;
-    EXPECT_LT(draw_from_all(logits, largest, 1.0, uniform), 8000) << seed;
-    EXPECT_LT(draw(as_candidates(logits), 1.0, uniform), 8000) << seed;
+    for (const std::int32_t token : {draw_from_all(logits, largest, 1.0, uniform),
+                                     draw(as_candidates(logits), 1.0, uniform)}) {
+      EXPECT_LT(token, 65000) << seed;
+      EXPECT_GT(token, 64900) << seed;
+    }
   }
 }
 
