@@ -26,7 +26,7 @@ struct Candidate {
 };
 
 #if HOLDFAST_KERNELS_X86
-constexpr const KernelTable* kAvx2 = nullptr;
+constexpr const KernelTable* kAvx2 = &kKernelsAvx2;
 constexpr const KernelTable* kAvx512 = &kKernelsAvx512;
 #else
 constexpr const KernelTable* kAvx2 = nullptr;

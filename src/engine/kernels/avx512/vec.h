@@ -26,9 +26,11 @@ constexpr bool kSignedBytes =
     false;  // 8-bit codes are u8 with zero point 128: vpdpbusd wants one unsigned side
 constexpr int kTileColumnsMax =
     12;  // 12 f32 accumulators + 8 quads of codes + scale and temporaries: 32 registers
-constexpr int kDotColumns = 1;     // columns are independent: out-of-order execution overlaps them
+constexpr int kDotColumns = 1;  // columns are independent: out-of-order execution overlaps them
+constexpr int kFloatColumnsMax = 12;
 constexpr int kScoreRowsMax = 12;  // rows x key groups held in registers by attention
 constexpr int kValueRowsMax = 6;   // x 4 vectors of values
+constexpr int kValueVectors = 4;
 constexpr int kFloatGroupsOneColumn = 4;  // independent chains that hide the latency of fma
 constexpr std::size_t kPrefetchBytes =
     2048;  // covers DRAM latency at the speed of one core: 80 ns x 25 GB/s
@@ -157,7 +159,9 @@ HF_INLINE Q q_lookup(Q table, Q index) { return _mm512_shuffle_epi8(table, index
 // would turn the broadcast, which is free as a memory operand, into an instruction of its own.
 template <int kBits, int kQuads, int kColumns>
 HF_INLINE void dot(const Q* codes, const std::int8_t* x, I (&acc)[kColumns]) {
+#pragma GCC unroll 16
   for (int g = 0; g < kQuads; ++g) {
+#pragma GCC unroll 16
     for (int c = 0; c < kColumns; ++c) {
       asm("vpdpbusd %2%{1to16%}, %1, %0"
           : "+v"(acc[c])

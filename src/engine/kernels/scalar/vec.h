@@ -21,6 +21,7 @@ struct I {
 
 constexpr int kScoreRowsMax = 1;
 constexpr int kValueRowsMax = 1;
+constexpr int kValueVectors = 1;
 
 HF_INLINE float scalar_sqrt(float x) { return __builtin_sqrtf(x); }
 HF_INLINE float scalar_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

@@ -40,6 +40,28 @@ TEST(SelectTest, UnknownNameIsInvalid) {
   EXPECT_EQ(chosen.error().code(), ErrorCode::kInvalidArgument);
 }
 
+#if defined(__x86_64__)
+TEST(SelectTest, EveryFeatureOfATableIsNeeded) {
+  CpuFeatures all;
+  all.avx2 = all.fma = all.f16c = true;
+  EXPECT_STREQ(select_kernels(all, "").value()->isa, "avx2");
+  all.avx512f = all.avx512bw = all.avx512vl = all.avx512dq = all.avx512vnni = true;
+  EXPECT_STREQ(select_kernels(all, "").value()->isa, "avx512");
+  for (bool CpuFeatures::*needed :
+       {&CpuFeatures::avx512f, &CpuFeatures::avx512bw, &CpuFeatures::avx512vl,
+        &CpuFeatures::avx512dq, &CpuFeatures::avx512vnni}) {
+    CpuFeatures without = all;
+    without.*needed = false;
+    EXPECT_STREQ(select_kernels(without, "").value()->isa, "avx2");
+  }
+  for (bool CpuFeatures::*needed : {&CpuFeatures::avx2, &CpuFeatures::fma, &CpuFeatures::f16c}) {
+    CpuFeatures without = all;
+    without.*needed = false;
+    EXPECT_STREQ(select_kernels(without, "").value()->isa, "scalar");
+  }
+}
+#endif
+
 TEST(SelectTest, EveryEntryOfEveryTableIsThere) {
   // The table is a name followed by function pointers alone.
   for (const KernelTable* table : testing::tables()) {

@@ -1,0 +1,277 @@
+// Sixteen lanes of AVX2 with FMA and F16C, as two halves: the vocabulary in which generic/*.inc is
+// written. Private to this folder; what each function does is said in avx512/vec.h and defined by
+// scalar/vec.h.
+//
+// Everything is in an anonymous namespace and forced inline: nothing compiled with these flags may
+// become a symbol that the linker could pick for other code.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "generic/pointers.h"
+
+#define HF_ISA avx2
+#define HF_INLINE [[gnu::always_inline]] inline
+
+namespace holdfast::kernels {
+namespace {
+
+struct F {
+  __m256 a, b;
+};
+struct I {
+  __m256i a, b;
+};
+using Q = I;
+
+constexpr bool kSignedBytes = true;  // 8-bit codes are signed: see dot()
+constexpr int kTileColumnsMax =
+    8;  // accumulators live in memory anyway; 8 share the decoding of a block
+constexpr int kDotColumns =
+    2;  // 4 sums of 16 bits, 2 halves of codes, 2 broadcasts and temporaries
+constexpr int kFloatColumnsMax = 6;  // 12 accumulators + 2 weights + 1 broadcast of 16 registers
+constexpr int kFloatGroupsOneColumn = 4;  // 8 independent chains hide the latency of fma
+constexpr int kScoreRowsMax = 4;
+constexpr int kValueRowsMax = 2;
+constexpr int kValueVectors = 2;
+constexpr std::size_t kPrefetchBytes =
+    2048;  // covers DRAM latency at the speed of one core: 80 ns x 25 GB/s
+
+HF_INLINE F f_set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+HF_INLINE F f_load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+HF_INLINE void f_store(float* p, F x) {
+  _mm256_storeu_ps(p, x.a);
+  _mm256_storeu_ps(p + 8, x.b);
+}
+// Lanes of a half that are below n, counted from `base`.
+HF_INLINE __m256i first(std::uint32_t n, int base) {
+  const __m256i lane =
+      _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(base));
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);
+}
+HF_INLINE F f_load_n(const float* p, std::uint32_t n) {
+  return {_mm256_maskload_ps(p, first(n, 0)), _mm256_maskload_ps(p + 8, first(n, 8))};
+}
+HF_INLINE void f_store_n(float* p, F x, std::uint32_t n) {
+  _mm256_maskstore_ps(p, first(n, 0), x.a);
+  _mm256_maskstore_ps(p + 8, first(n, 8), x.b);
+}
+HF_INLINE F f_add(F x, F y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+HF_INLINE F f_sub(F x, F y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+HF_INLINE F f_mul(F x, F y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+HF_INLINE F f_div(F x, F y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+HF_INLINE F f_fma(F x, F y, F z) {
+  return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
+}
+HF_INLINE F f_max(F x, F y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+HF_INLINE F f_min(F x, F y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+HF_INLINE F f_abs(F x) {
+  const __m256 mask = _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MAX));
+  return {_mm256_and_ps(x.a, mask), _mm256_and_ps(x.b, mask)};
+}
+HF_INLINE F f_neg(F x) {
+  const __m256 sign = _mm256_castsi256_ps(_mm256_set1_epi32(INT32_MIN));
+  return {_mm256_xor_ps(x.a, sign), _mm256_xor_ps(x.b, sign)};
+}
+HF_INLINE F f_select_less(F x, F y, F less, F other) {
+  return {_mm256_blendv_ps(other.a, less.a, _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ)),
+          _mm256_blendv_ps(other.b, less.b, _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ))};
+}
+// x 2^n in two exact halves of n, of which only the last product rounds.
+HF_INLINE __m256 scale_half(__m256 x, __m256i n) {
+  const __m256i bias = _mm256_set1_epi32(127);
+  const __m256i n1 = _mm256_srai_epi32(n, 1);
+  const __m256i n2 = _mm256_sub_epi32(n, n1);
+  const __m256 p1 = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n1, bias), 23));
+  const __m256 p2 = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n2, bias), 23));
+  return _mm256_mul_ps(_mm256_mul_ps(x, p1), p2);
+}
+HF_INLINE F f_scale_pow2(F x, I n) { return {scale_half(x.a, n.a), scale_half(x.b, n.b)}; }
+HF_INLINE I f_bits(F x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
+HF_INLINE float f_tree_sum(F x) {
+  const __m256 h8 = _mm256_add_ps(x.a, x.b);
+  const __m128 h4 = _mm_add_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
+  const __m128 h2 = _mm_add_ps(h4, _mm_movehl_ps(h4, h4));
+  return _mm_cvtss_f32(_mm_add_ss(h2, _mm_movehdup_ps(h2)));
+}
+HF_INLINE float f_tree_max(F x) {
+  const __m256 h8 = _mm256_max_ps(x.a, x.b);
+  const __m128 h4 = _mm_max_ps(_mm256_castps256_ps128(h8), _mm256_extractf128_ps(h8, 1));
+  const __m128 h2 = _mm_max_ps(h4, _mm_movehl_ps(h4, h4));
+  return _mm_cvtss_f32(_mm_max_ss(h2, _mm_movehdup_ps(h2)));
+}
+HF_INLINE float f_first(F x) { return _mm256_cvtss_f32(x.a); }
+HF_INLINE float scalar_sqrt(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
+HF_INLINE float scalar_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+
+HF_INLINE F f_load_f16(const std::uint16_t* p) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128(at<__m128i>(p))),
+          _mm256_cvtph_ps(_mm_loadu_si128(at<__m128i>(p + 8)))};
+}
+HF_INLINE F f_load_bf16(const std::uint16_t* p) {
+  const __m256i low = _mm256_cvtepu16_epi32(_mm_loadu_si128(at<__m128i>(p)));
+  const __m256i high = _mm256_cvtepu16_epi32(_mm_loadu_si128(at<__m128i>(p + 8)));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(low, 16)),
+          _mm256_castsi256_ps(_mm256_slli_epi32(high, 16))};
+}
+// There are no masked loads of 16 bits: the rest of a row goes through the stack.
+HF_INLINE F f_load_f16_n(const std::uint16_t* p, std::uint32_t n) {
+  std::uint16_t all[16] = {};
+  for (std::uint32_t i = 0; i < n; ++i) all[i] = p[i];
+  return f_load_f16(all);
+}
+HF_INLINE F f_load_bf16_n(const std::uint16_t* p, std::uint32_t n) {
+  std::uint16_t all[16] = {};
+  for (std::uint32_t i = 0; i < n; ++i) all[i] = p[i];
+  return f_load_bf16(all);
+}
+HF_INLINE void f_store_f16_n(std::uint16_t* p, F x, std::uint32_t n) {
+  const __m128i low = _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m128i high = _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  if (n == 16) {
+    _mm_storeu_si128(at<__m128i>(p), low);
+    _mm_storeu_si128(at<__m128i>(p + 8), high);
+    return;
+  }
+  std::uint16_t all[16];
+  _mm_storeu_si128(at<__m128i>(all), low);
+  _mm_storeu_si128(at<__m128i>(all + 8), high);
+  for (std::uint32_t i = 0; i < n; ++i) p[i] = all[i];
+}
+HF_INLINE F floats_of_bytes(__m128i bytes) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+HF_INLINE F f_load_s8(const std::int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(at<__m128i>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+HF_INLINE F f_load_u8(const std::uint8_t* p) {
+  return floats_of_bytes(_mm_loadu_si128(at<__m128i>(p)));
+}
+HF_INLINE F f_load_u4_low(const std::uint8_t* p) {
+  return floats_of_bytes(_mm_and_si128(_mm_loadu_si128(at<__m128i>(p)), _mm_set1_epi8(15)));
+}
+HF_INLINE F f_load_u4_high(const std::uint8_t* p) {
+  return floats_of_bytes(
+      _mm_and_si128(_mm_srli_epi16(_mm_loadu_si128(at<__m128i>(p)), 4), _mm_set1_epi8(15)));
+}
+HF_INLINE __m256 e8m0_half(__m256i e) {
+  const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+  const __m256i subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+  const __m256i small = _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e);
+  return _mm256_castsi256_ps(_mm256_blendv_epi8(normal, subnormal, small));
+}
+HF_INLINE F f_load_e8m0_half(const std::uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(at<__m128i>(p));
+  return {e8m0_half(_mm256_cvtepu8_epi32(bytes)),
+          e8m0_half(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+
+HF_INLINE I i_set(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+HF_INLINE I i_sub(I x, I y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
+HF_INLINE F i_to_f(I x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+// Callers have lanes within the range of a signed byte, so saturation in the packing changes
+// nothing.
+HF_INLINE void i_store_low_bytes(std::int8_t* p, I x) {
+  const __m256i words = _mm256_packs_epi32(x.a, x.b);
+  const __m256i bytes = _mm256_packs_epi16(words, words);
+  const __m256i ordered =
+      _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5));
+  _mm_storeu_si128(at<__m128i>(p), _mm256_castsi256_si128(ordered));
+}
+HF_INLINE std::int32_t i_sum(I x) {
+  const __m256i h8 = _mm256_add_epi32(x.a, x.b);
+  __m128i h4 = _mm_add_epi32(_mm256_castsi256_si128(h8), _mm256_extracti128_si256(h8, 1));
+  h4 = _mm_add_epi32(h4, _mm_shuffle_epi32(h4, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(h4, _mm_shuffle_epi32(h4, 0xb1)));
+}
+
+HF_INLINE Q q_load(const std::uint8_t* p) {
+  return {_mm256_loadu_si256(at<__m256i>(p)), _mm256_loadu_si256(at<__m256i>(p + 32))};
+}
+HF_INLINE Q q_and(Q x, __m256i mask) {
+  return {_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
+}
+HF_INLINE Q q_low_nibbles(Q x) { return q_and(x, _mm256_set1_epi8(15)); }
+HF_INLINE Q q_high_nibbles(Q x) {
+  return q_and({_mm256_srli_epi16(x.a, 4), _mm256_srli_epi16(x.b, 4)}, _mm256_set1_epi8(15));
+}
+template <int kFrom, int kTo, int kMask>
+HF_INLINE Q q_insert(Q y, Q x) {
+  if constexpr (kFrom > kTo)
+    x = {_mm256_srli_epi16(x.a, kFrom - kTo), _mm256_srli_epi16(x.b, kFrom - kTo)};
+  if constexpr (kFrom < kTo)
+    x = {_mm256_slli_epi16(x.a, kTo - kFrom), _mm256_slli_epi16(x.b, kTo - kFrom)};
+  x = q_and(x, _mm256_set1_epi8(kMask << kTo));
+  return {_mm256_or_si256(y.a, x.a), _mm256_or_si256(y.b, x.b)};
+}
+HF_INLINE Q q_zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+HF_INLINE Q q_load_bytes(const std::uint8_t* p) {
+  const Q u = q_load(p);
+  const __m256i top = _mm256_set1_epi8(-128);
+  return {_mm256_xor_si256(u.a, top), _mm256_xor_si256(u.b, top)};
+}
+HF_INLINE Q q_table(const std::int8_t* values) {
+  const __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128(at<__m128i>(values)));
+  return {v, v};
+}
+HF_INLINE Q q_lookup(Q table, Q index) {
+  return {_mm256_shuffle_epi8(table.a, index.a), _mm256_shuffle_epi8(table.b, index.b)};
+}
+
+// vpmaddubsw adds two products of an unsigned and a signed byte in 16 bits, with saturation. With
+// |x| <= 127:
+//   codes below 2^bits: pairs are at most 2 (2^bits - 1) 127, and 16 bits hold 8 of them for 4 bits
+//   (30480), 4 for 5 bits (31496), 2 for 6 bits (32004): the sums are widened only then; 8 bits:
+//   codes are signed and |code| <= 128 is the unsigned side, x takes the sign of the code: 2 * 128
+//   * 127 = 32512 fits, so nothing saturates for any bytes.
+template <int kBits>
+constexpr int kQuadsPerWidening = kBits <= 4   ? 8
+                                  : kBits == 5 ? 4
+                                  : kBits == 6 ? 2
+                                               : 1;
+
+template <int kBits>
+HF_INLINE __m256i products(__m256i code, __m256i x) {
+  if constexpr (kBits == 8)
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(x, code));
+  return _mm256_maddubs_epi16(code, x);
+}
+
+template <int kBits, int kQuads, int kColumns>
+HF_INLINE void dot(const Q* codes, const std::int8_t* x, I (&acc)[kColumns]) {
+  constexpr int kStep = kQuads < kQuadsPerWidening<kBits> ? kQuads : kQuadsPerWidening<kBits>;
+  const __m256i ones = _mm256_set1_epi16(1);
+#pragma GCC unroll 16
+  for (int g0 = 0; g0 < kQuads; g0 += kStep) {
+    I sums[kColumns];
+#pragma GCC unroll 16
+    for (int g = g0; g < g0 + kStep; ++g) {
+#pragma GCC unroll 16
+      for (int c = 0; c < kColumns; ++c) {
+        std::int32_t word = 0;
+        __builtin_memcpy(&word, x + 32 * c + 4 * g, 4);
+        const __m256i four = _mm256_set1_epi32(word);
+        const I p = {products<kBits>(codes[g].a, four), products<kBits>(codes[g].b, four)};
+        sums[c] =
+            g == g0 ? p : I{_mm256_add_epi16(sums[c].a, p.a), _mm256_add_epi16(sums[c].b, p.b)};
+      }
+    }
+#pragma GCC unroll 16
+    for (int c = 0; c < kColumns; ++c) {
+      acc[c].a = _mm256_add_epi32(acc[c].a, _mm256_madd_epi16(sums[c].a, ones));
+      acc[c].b = _mm256_add_epi32(acc[c].b, _mm256_madd_epi16(sums[c].b, ones));
+    }
+  }
+}
+
+HF_INLINE void prefetch_l1(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
+HF_INLINE void prefetch_l2(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T1); }
+
+}  // namespace
+}  // namespace holdfast::kernels
