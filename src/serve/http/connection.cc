@@ -366,8 +366,9 @@ void Connection::stream_write(std::string_view bytes) {
   });
 }
 
-void Connection::stream_finish() {
+void Connection::stream_finish(bool close_after) {
   if (phase_ != Phase::kResponding) return;
+  close_after_ = close_after_ || close_after;
   answered_ = true;
   if (chunked_ && !head_only_) {
     queue("0\r\n\r\n");
@@ -551,7 +552,11 @@ void Exchange::write(std::string_view bytes) {
 }
 
 void Exchange::finish() {
-  if (const auto connection = std::exchange(connection_, nullptr)) connection->stream_finish();
+  if (const auto connection = std::exchange(connection_, nullptr)) connection->stream_finish(false);
+}
+
+void Exchange::finish_and_close() {
+  if (const auto connection = std::exchange(connection_, nullptr)) connection->stream_finish(true);
 }
 
 void Exchange::abort() {

@@ -38,7 +38,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void respond(Exchange& exchange, Response response);
   void start_stream(Exchange& exchange, int status, Headers headers, std::string probe);
   void stream_write(std::string_view bytes);
-  void stream_finish();
+  void stream_finish(bool close_after);
   void reset();
   std::size_t unsent_bytes() const { return writing_.size() - written_ + pending_.size(); }
   Server::Impl& server() { return *server_; }
@@ -108,6 +108,7 @@ class Exchange final : public ResponseWriter {
   void start_stream(int status, Headers headers, std::string probe) override;
   void write(std::string_view bytes) override;
   void finish() override;
+  void finish_and_close() override;
   void abort() override;
   bool open() const override { return connection_ != nullptr; }
   bool stream_started() const override { return started_; }

@@ -98,6 +98,7 @@ struct RequestParser::Impl {
   Request request;
   HttpError failure;
   State state = State::kHead;
+  bool needs_more = false;  // Beast has seen the start of a chunk header
 
   std::size_t fail(HttpError e) {
     failure = e;
@@ -136,6 +137,7 @@ std::size_t RequestParser::Impl::feed_head(std::string_view bytes) {
   std::size_t skipped = 0;
   while (skipped < 4 && bytes.substr(skipped, 2) == "\r\n") skipped += 2;
   if (skipped > 0) return skipped;
+  if (bytes == "\r") return 0;  // an empty line or a bad start: the next byte tells
   const std::size_t end = scanner.scan(bytes);
   if (scanner.error()) return fail(*scanner.error());
   if (end == 0) return 0;
@@ -156,13 +158,17 @@ std::size_t RequestParser::Impl::feed_head(std::string_view bytes) {
 }
 
 std::size_t RequestParser::Impl::feed_body(std::string_view bytes) {
+  // Beast asserts that an unfinished last chunk comes back with at least the bytes that can
+  // complete it: 0 CR LF CR LF.
+  if (needs_more && bytes.size() < 5) return 0;
   std::size_t used = 0;
   while (used < bytes.size() && !parser.is_done()) {
     beast_error error;
     const std::size_t n = parser.put({bytes.data() + used, bytes.size() - used}, error);
     used += n;
+    needs_more = error == beast::error::need_more;
     if (parser.too_large) return fail(kBodyTooLarge);
-    if (error == beast::error::need_more) break;
+    if (needs_more) break;
     if (error) return fail(kBadRequest);
   }
   if (parser.is_done()) {
@@ -210,6 +216,7 @@ struct ResponseParser::Impl {
   Headers headers;
   int status = 0;
   State state = State::kHead;
+  bool needs_more = false;
 
   void restart() {
     parser = std::make_unique<Collector<false>>();
@@ -234,12 +241,14 @@ ResponseParser::ResponseParser(ResponseParser&&) noexcept = default;
 ResponseParser& ResponseParser::operator=(ResponseParser&&) noexcept = default;
 
 std::size_t ResponseParser::feed(std::string_view bytes, std::string& body) {
+  if (impl_->needs_more && bytes.size() < 5) return 0;  // as in RequestParser
   std::size_t used = 0;
   while (used < bytes.size() && (state() == State::kHead || state() == State::kBody)) {
     beast_error error;
     impl_->parser->body = &body;
     const std::size_t n = impl_->parser->put({bytes.data() + used, bytes.size() - used}, error);
     used += n;
+    impl_->needs_more = state() == State::kBody && error == beast::error::need_more;
     if (error && error != beast::error::need_more) {
       impl_->state = State::kFailed;
     } else if (state() == State::kHead && impl_->parser->is_header_done()) {

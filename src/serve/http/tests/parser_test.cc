@@ -138,6 +138,7 @@ TEST(RequestParser, RefusesBadRequestLines) {
     EXPECT_EQ(p.status, status) << text;
   }
   EXPECT_EQ(parse("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n").state, State::kDone);
+  EXPECT_EQ(parse("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", 1).state, State::kDone);
   EXPECT_EQ(parse("GET / HTTP/1.0\r\n\r\n").state, State::kDone);
   const Parsed absolute = parse("GET http://real/p HTTP/1.1\r\nHost: other\r\n\r\n");
   EXPECT_EQ(absolute.request.path, "/p");

@@ -106,8 +106,9 @@ struct GenerateRequest {
   std::vector<std::string> stop;            // never part of the text, also across token borders
   bool want_logprobs = false;               // TokenEvent::tokens carry log probabilities
   std::uint32_t top_logprobs = 0;           // alternatives per token, 0..20
-  bool want_prompt_logprobs =
-      false;  // Started::prompt_tokens is filled; kUnsupported where it cannot be
+  bool want_prompt_logprobs = false;  // Started::prompt is filled; kUnsupported where it cannot be
+  // Idle time until the model is unloaded, from now on; absent: as it was. Negative: never.
+  std::optional<std::chrono::milliseconds> keep_alive;
 };
 
 struct TokenAlternative {

@@ -37,6 +37,8 @@ class ResponseWriter {
   virtual void start_stream(int status, Headers headers, std::string probe) = 0;
   virtual void write(std::string_view bytes) = 0;
   virtual void finish() = 0;
+  // After an error inside a stream: finish, then close the connection.
+  virtual void finish_and_close() = 0;
   // Ends a stream so that the peer cannot take it for complete: reset, no final chunk.
   virtual void abort() = 0;
 

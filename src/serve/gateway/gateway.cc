@@ -1,0 +1,292 @@
+#include "holdfast/gateway/gateway.h"
+
+#include <algorithm>
+#include <array>
+
+#include "gateway_impl.h"
+#include "generation.h"
+#include "holdfast/base/bytes.h"
+#include "holdfast/base/units.h"
+
+namespace holdfast::gateway {
+namespace {
+
+constexpr std::string_view kAllowHeaders =
+    "Authorization, Content-Type, x-api-key, anthropic-version, anthropic-beta, "
+    "anthropic-dangerous-direct-browser-access, OpenAI-Organization, OpenAI-Project, OpenAI-Beta, "
+    "Idempotency-Key, "
+    "x-stainless-arch, x-stainless-async, x-stainless-lang, x-stainless-os, "
+    "x-stainless-package-version, "
+    "x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, "
+    "x-stainless-timeout, "
+    "x-stainless-helper-method, x-stainless-poll-helper, X-OpenWebUI-User-Name, "
+    "X-OpenWebUI-User-Id, "
+    "X-OpenWebUI-User-Email, X-OpenWebUI-User-Role, traceparent, tracestate, x-request-id, "
+    "x-holdfast-detail, "
+    "x-holdfast-deadline-ms, x-holdfast-wait-load, x-holdfast-label";
+constexpr std::string_view kExposeHeaders =
+    "x-request-id, request-id, openai-processing-ms, openai-version, x-ratelimit-limit-requests, "
+    "x-ratelimit-limit-tokens, x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, "
+    "x-ratelimit-reset-requests, x-ratelimit-reset-tokens, x-holdfast-receipt, retry-after, "
+    "retry-after-ms, "
+    "x-should-retry";
+
+constexpr std::size_t kIdBytes = 20;  // 32 characters of base32
+constexpr std::size_t kNearestDistanceMax = 6;
+
+bool same_model(const backend::ModelFacts& model, std::string_view name) {
+  if (model.id == name || model.id == std::string(name) + ":latest") return true;
+  return std::find(model.aliases.begin(), model.aliases.end(), name) != model.aliases.end();
+}
+
+bool is_json(std::string_view content_type) {
+  std::string_view type = content_type.substr(0, content_type.find(';'));
+  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
+  return http::equal_ignoring_case(type, "application/json");
+}
+
+// Nothing here takes any other kind of body.
+std::optional<ApiError> check_media_type(const http::Request& request) {
+  const std::string_view encoding = request.headers.get("content-encoding");
+  const std::string* type = request.headers.find("content-type");
+  const bool bad_type = type != nullptr && !request.body.empty() && !is_json(*type);
+  if (!bad_type && (encoding.empty() || http::equal_ignoring_case(encoding, "identity")))
+    return std::nullopt;
+  ApiError error;
+  error.status = 415;
+  error.code = "unsupported_media_type";
+  error.message = bad_type ? "The body must be sent as application/json."
+                           : "A compressed request body is not supported.";
+  return error;
+}
+
+std::string_view method_label(std::string_view method) {
+  for (const std::string_view known :
+       {"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"}) {
+    if (method == known) return known;
+  }
+  return "other";
+}
+
+}  // namespace
+
+Gateway::Impl::Impl(Environment environment, GatewayOptions o)
+    : env(environment), options(std::move(o)), metrics(env.metrics) {
+  metrics.build_info.with({options.version, options.commit, options.engine_isa}).set(1);
+  add_routes();
+}
+
+void Gateway::Impl::add_routes() {
+  using Method = void (Impl::*)(const RequestPtr&, const WriterPtr&);
+  const auto add = [this](std::string_view method, std::string_view pattern, Method call) {
+    router.add(method, pattern, [this, call](RequestPtr request, WriterPtr writer) {
+      (this->*call)(request, writer);
+    });
+  };
+  add("GET", "/v1/models", &Impl::list_models);
+  add("GET", "/v1/models/{id}", &Impl::get_model);
+  router.add("POST", "/v1/chat/completions", [this](RequestPtr request, WriterPtr writer) {
+    generate(request, writer, Api::kChat);
+  });
+  router.add("POST", "/v1/completions", [this](RequestPtr request, WriterPtr writer) {
+    generate(request, writer, Api::kCompletions);
+  });
+  add("POST", "/tokenize", &Impl::tokenize);
+  add("POST", "/detokenize", &Impl::detokenize);
+  add("POST", "/apply-template", &Impl::apply_template);
+  add("GET", "/health", &Impl::health);
+  for (const char* path : {"/healthz", "/livez", "/startupz", "/v2/health/live"})
+    add("GET", path, &Impl::health);
+  for (const char* path : {"/readyz", "/v2/health/ready"}) add("GET", path, &Impl::ready);
+  add("GET", "/v2/models/{id}/ready", &Impl::model_ready);
+  add("GET", "/version", &Impl::version);
+  add("GET", "/metrics", &Impl::metrics_text);
+  add("GET", "/holdfast/v1/models", &Impl::manage_models);
+  add("GET", "/holdfast/v1/models/{id}", &Impl::manage_model);
+  add("POST", "/holdfast/v1/models/{id}/load", &Impl::manage_load);
+  add("POST", "/holdfast/v1/models/{id}/unload", &Impl::manage_unload);
+  add("GET", "/holdfast/v1/engines", &Impl::manage_engines);
+}
+
+void Gateway::Impl::handle(const RequestPtr& request, const WriterPtr& writer) {
+  http::Router::Match match = router.find(request->method, request->path);
+  // A client whose base URL ends in a slash asks for "/v1/models/".
+  if (match.handler == nullptr && match.allow.empty() && request->path.size() > 1 &&
+      request->path.back() == '/') {
+    match = router.find(request->method,
+                        std::string_view(request->path).substr(0, request->path.size() - 1));
+  }
+  request->route = match.route;
+  if (match.handler == nullptr) {
+    send_error(*request, *writer,
+               match.allow.empty() ? route_not_found() : method_not_allowed(match.allow));
+    return;
+  }
+  if (const auto error = check_media_type(*request)) {
+    send_error(*request, *writer, *error);
+    return;
+  }
+  request->path_params = std::move(match.params);
+  (*match.handler)(request, writer);
+}
+
+void Gateway::Impl::decorate(const http::Request& request, int, http::Headers& headers) const {
+  headers.set("x-request-id", request.id);
+  if (request.received_at != std::chrono::steady_clock::time_point()) {
+    const auto elapsed = std::chrono::steady_clock::now() - request.received_at;
+    headers.set(
+        "openai-processing-ms",
+        std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count()));
+  } else {
+    headers.set("openai-processing-ms", "0");
+  }
+  headers.set("openai-version", "2020-10-01");
+  headers.set("X-Content-Type-Options", "nosniff");
+}
+
+void Gateway::Impl::on_complete(const http::Request& request, int status,
+                                std::uint64_t body_bytes) {
+  const std::string_view handler = request.route.empty() ? "none" : std::string_view(request.route);
+  const std::chrono::duration<double> elapsed =
+      std::chrono::steady_clock::now() - request.received_at;
+  metrics.http_requests.with({handler, method_label(request.method), std::to_string(status)}).add();
+  metrics.http_seconds.with({handler}).observe(elapsed.count());
+  env.logger.info("http.request", {{"request_id", request.id},
+                                   {"method", method_label(request.method)},
+                                   {"route", handler},
+                                   {"status", status},
+                                   {"bytes", body_bytes},
+                                   {"ms", elapsed.count() * 1000},
+                                   {"peer", request.peer.address}});
+}
+
+void Gateway::Impl::send_error(const http::Request& request, http::ResponseWriter& writer,
+                               const ApiError& error) {
+  metrics.errors.with({error.code}).add();
+  writer.send(error_response(error, surface_of(request.path), request.id));
+}
+
+void Gateway::Impl::send_json(http::ResponseWriter& writer, const json::Value& body,
+                              int status) const {
+  writer.send({status, {{"Content-Type", "application/json"}}, json::write(body)});
+}
+
+std::optional<backend::ModelFacts> Gateway::Impl::find_model(std::string_view name,
+                                                             bool guess) const {
+  std::vector<backend::ModelFacts> models = env.backend.models();
+  if (name.empty()) name = options.default_model;
+  if (name.empty()) {
+    if (!guess || models.size() != 1) return std::nullopt;
+    return std::move(models.front());
+  }
+  const auto at = std::find_if(models.begin(), models.end(),
+                               [&](const auto& m) { return same_model(m, name); });
+  if (at == models.end()) return std::nullopt;
+  return std::move(*at);
+}
+
+ApiError Gateway::Impl::unknown_model(std::string_view name) const {
+  if (name.empty()) return missing_parameter("model");
+  std::string nearest;
+  std::size_t best = kNearestDistanceMax;
+  for (const backend::ModelFacts& model : env.backend.models()) {
+    for (const std::string_view known :
+         {std::string_view(model.id), std::string_view(model.id).substr(0, model.id.find(':'))}) {
+      const std::size_t distance = edit_distance(name.substr(0, 256), known, best);
+      if (distance < best) {
+        best = distance;
+        nearest = model.id;
+      }
+    }
+  }
+  return model_not_found(name, nearest);
+}
+
+std::string Gateway::Impl::new_id(std::string_view prefix) const {
+  constexpr std::string_view kAlphabet = "abcdefghijklmnopqrstuvwxyz234567";
+  std::array<std::byte, kIdBytes> random{};
+  ignore_error(env.entropy.fill(random), "the id names an answer and grants nothing");
+  std::string out(prefix);
+  unsigned bits = 0;
+  unsigned held = 0;
+  for (const std::byte b : random) {
+    held = (held << 8) | std::to_integer<unsigned>(b);
+    for (bits += 8; bits >= 5; bits -= 5) out += kAlphabet[(held >> (bits - 5)) & 31];
+    held &= 0xff;
+  }
+  return out;
+}
+
+std::string Gateway::Impl::new_request_id() const {
+  std::array<std::byte, 16> random{};
+  ignore_error(env.entropy.fill(random), "the id only joins log lines");
+  return "req_" + to_hex(random);
+}
+
+std::int64_t Gateway::Impl::unix_now() const {
+  return platform::unix_seconds(env.clock.wall_time());
+}
+
+// Changes when anything that shapes an answer does. A name, not a proof: FNV-1a is enough.
+std::string Gateway::Impl::fingerprint(const backend::ModelFacts& model) const {
+  std::uint64_t hash = 14695981039346656037ull;
+  for (const std::string& part : {model.digest, std::to_string(model.context_length),
+                                  options.version, options.commit, options.engine_isa}) {
+    for (const char c : part + '\0')
+      hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
+  }
+  std::array<std::byte, 8> bytes{};
+  store_be(bytes.data(), hash);
+  return "fp_" + to_hex(bytes);
+}
+
+Gateway::Gateway(Environment environment, GatewayOptions options)
+    : impl_(std::make_shared<Impl>(environment, std::move(options))) {
+  environment.metrics.on_collect([weak = std::weak_ptr<Impl>(impl_)] {
+    if (const auto impl = weak.lock()) impl->collect_gauges();
+  });
+}
+
+Gateway::~Gateway() = default;
+
+http::ServerHooks Gateway::hooks() {
+  http::ServerHooks out;
+  out.handle = [impl = impl_](RequestPtr request, WriterPtr writer) {
+    impl->handle(request, writer);
+  };
+  out.render_error = [impl = impl_](const http::Request& request, const http::HttpError& error) {
+    impl->metrics.errors.with({error.code}).add();
+    return error_response(from_http(error), surface_of(request.path), request.id);
+  };
+  out.decorate = [impl = impl_](const http::Request& request, int status, http::Headers& headers) {
+    impl->decorate(request, status, headers);
+  };
+  out.new_request_id = [impl = impl_] { return impl->new_request_id(); };
+  out.on_complete = [impl = impl_](const http::Request& request, int status, std::uint64_t bytes) {
+    impl->on_complete(request, status, bytes);
+  };
+  return out;
+}
+
+http::AccessOptions Gateway::access_options(std::vector<std::string> hosts,
+                                            std::vector<std::string> cors_origins) {
+  http::AccessOptions out;
+  out.hosts = std::move(hosts);
+  out.cors_origins = std::move(cors_origins);
+  out.cors_allow_headers = kAllowHeaders;
+  out.cors_expose_headers = kExposeHeaders;
+  return out;
+}
+
+void Gateway::set_readiness(ReadinessCheck check) { impl_->readiness = std::move(check); }
+void Gateway::begin_drain() { impl_->draining = true; }
+std::size_t Gateway::active_generations() const { return impl_->active.size(); }
+
+void Gateway::end_generations() {
+  const auto all = impl_->active;
+  for (const auto& generation : all) {
+    generation->fail(overloaded("draining", "The server is shutting down.", 1000));
+  }
+}
+
+}  // namespace holdfast::gateway

@@ -1,0 +1,424 @@
+#include "generation.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "holdfast/http/sse.h"
+
+namespace holdfast::gateway {
+namespace {
+
+// Runs of one request that are with the backend at the same time: a request with 256 prompts must
+// not fill the queue for everybody else.
+constexpr std::size_t kRunsAtOnceMax = 8;
+
+std::optional<std::uint64_t> header_number(const http::Request& request, std::string_view name) {
+  const std::string_view text = request.headers.get(name);
+  std::uint64_t value = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || code != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+AnswerFormat::Identity identity_of(const Gateway::Impl& gateway, const GenerationSpec& spec,
+                                   const backend::ModelFacts& model) {
+  return {gateway.new_id(spec.api == Api::kChat ? "chatcmpl-" : "cmpl-"), gateway.unix_now(),
+          spec.model.empty() ? model.id : spec.model, gateway.fingerprint(model)};
+}
+
+}  // namespace
+
+// Brings the calls of one run to the loop's thread. The generation may only be dropped there, hence
+// the destructor.
+class Generation::Observer final : public backend::GenerateObserver {
+ public:
+  Observer(std::shared_ptr<Generation> generation, std::size_t run)
+      : loop_(generation->gateway_->env.loop), generation_(std::move(generation)), run_(run) {}
+  ~Observer() override {
+    loop_.post([g = std::move(generation_)] {});
+  }
+
+  void on_started(backend::Started started) override {
+    loop_.post([g = generation_, run = run_, v = std::move(started)]() mutable {
+      g->on_started(run, std::move(v));
+    });
+  }
+  void on_token(backend::TokenEvent event) override {
+    loop_.post([g = generation_, run = run_, v = std::move(event)]() mutable {
+      g->on_token(run, std::move(v));
+    });
+  }
+  void on_finished(backend::Finished finished) override {
+    loop_.post([g = generation_, run = run_, v = std::move(finished)]() mutable {
+      g->on_finished(run, std::move(v));
+    });
+  }
+  void on_error(backend::Failure failure) override {
+    loop_.post([g = generation_, v = std::move(failure)] { g->on_failure(v); });
+  }
+
+ private:
+  http::EventLoop& loop_;
+  std::shared_ptr<Generation> generation_;
+  const std::size_t run_;
+};
+
+Generation::Generation(std::shared_ptr<Gateway::Impl> gateway, RequestPtr request, WriterPtr writer,
+                       GenerationSpec spec, backend::ModelFacts model)
+    : gateway_(std::move(gateway)),
+      request_(std::move(request)),
+      writer_(std::move(writer)),
+      spec_(std::move(spec)),
+      model_(std::move(model)),
+      format_(spec_.api, identity_of(*gateway_, spec_, model_), spec_.want_logprobs,
+              spec_.include_usage),
+      deadline_(gateway_->env.loop),
+      ping_(gateway_->env.loop) {
+  for (std::size_t prompt = 0; prompt < spec_.prompts.size(); ++prompt) {
+    for (std::uint32_t i = 0; i < spec_.best_of; ++i) {
+      Run run;
+      run.prompt = prompt;
+      run.choice = static_cast<std::uint32_t>(prompt) * spec_.best_of + i;
+      runs_.push_back(std::move(run));
+    }
+  }
+}
+
+Generation::~Generation() = default;
+
+// The server's deadline must come before the client's, or the client sees a broken connection
+// instead of an error.
+std::chrono::milliseconds Generation::time_allowed() const {
+  using std::chrono::milliseconds;
+  milliseconds out = gateway_->options.deadline;
+  const auto shorten = [&](std::uint64_t ms) {
+    if (ms < static_cast<std::uint64_t>(out.count()))
+      out = milliseconds(static_cast<std::int64_t>(ms));
+  };
+  if (const auto ms = header_number(*request_, "x-holdfast-deadline-ms"))
+    shorten(std::max<std::uint64_t>(*ms, 1));
+  if (const auto seconds = header_number(*request_, "x-stainless-timeout");
+      seconds && *seconds < 1'000'000) {
+    shorten(std::max<std::uint64_t>(*seconds * 1000, 1000) - 500);
+  }
+  return out;
+}
+
+void Generation::start() {
+  const auto self = shared_from_this();
+  gateway_->active.insert(self);
+  request_->body = std::string();
+  writer_->on_disconnect([weak = weak_from_this()](http::Disconnect) {
+    if (const auto generation = weak.lock()) generation->end();
+  });
+  writer_->on_drain([weak = weak_from_this()] {
+    if (const auto generation = weak.lock()) generation->pump();
+  });
+  deadline_.start(time_allowed(), [weak = weak_from_this()] {
+    if (const auto generation = weak.lock()) generation->fail(deadline_exceeded());
+  });
+  arm_ping();
+  if (spec_.echo) {
+    echo_next_prompt(0);
+  } else {
+    launch();
+  }
+}
+
+// Prompts that came as tokens are turned into text one after the other, then the runs start.
+void Generation::echo_next_prompt(std::size_t prompt) {
+  if (done_) return;
+  if (prompt == spec_.prompts.size()) return launch();
+  const backend::Prompt& source = spec_.prompts[prompt];
+  if (const auto* text = std::get_if<backend::TextPrompt>(&source)) {
+    echoes_.push_back(text->text);
+    return echo_next_prompt(prompt + 1);
+  }
+  const auto* tokens = std::get_if<backend::TokenPrompt>(&source);
+  if (tokens == nullptr) return fail(internal_api_error());
+  auto done = [weak = weak_from_this(),
+               prompt](std::variant<std::string, backend::Failure> result) {
+    const auto self = weak.lock();
+    if (!self || self->done_) return;
+    if (const auto* failure = std::get_if<backend::Failure>(&result))
+      return self->on_failure(*failure);
+    self->echoes_.push_back(std::move(std::get<std::string>(result)));
+    self->echo_next_prompt(prompt + 1);
+  };
+  gateway_->env.backend.detokenize(model_.id, tokens->tokens,
+                                   on_loop_result<std::string>(gateway_, writer_, std::move(done)));
+}
+
+backend::GenerateRequest Generation::request_of(const Run& run) const {
+  backend::GenerateRequest out;
+  out.model = model_.id;
+  out.request_id = request_->id;
+  out.prompt = spec_.prompts[run.prompt];
+  out.sampling = spec_.sampling;
+  // Choices of one prompt must differ; the first is what n = 1 would give.
+  if (out.sampling.seed) {
+    const std::uint64_t seed =
+        static_cast<std::uint64_t>(*out.sampling.seed) + run.choice % spec_.best_of;
+    out.sampling.seed = static_cast<std::int64_t>(seed);
+  }
+  out.max_tokens = spec_.max_tokens;
+  out.stop = spec_.stop;
+  out.want_logprobs = spec_.want_logprobs || spec_.best_of > spec_.n;
+  out.top_logprobs = spec_.top_logprobs;
+  out.want_prompt_logprobs = spec_.echo && spec_.want_logprobs;
+  out.keep_alive = spec_.keep_alive;
+  return out;
+}
+
+void Generation::launch() {
+  while (!done_ && launched_ < runs_.size() && running_ < kRunsAtOnceMax) {
+    const std::size_t index = launched_++;
+    ++running_;
+    auto observer = std::make_shared<Observer>(shared_from_this(), index);
+    runs_[index].handle =
+        gateway_->env.backend.generate(request_of(runs_[index]), std::move(observer));
+  }
+}
+
+void Generation::on_started(std::size_t index, backend::Started started) {
+  if (done_) return;
+  Run& run = runs_[index];
+  run.started = true;
+  if (spec_.stream) {
+    open_stream();
+    write(format_.first_frame(run.choice));
+  }
+  if (spec_.echo) {
+    add(run, echoes_[run.prompt], std::move(started.prompt));
+    pump();
+  }
+}
+
+void Generation::add(Run& run, std::string_view text, std::vector<backend::TokenInfo> tokens) {
+  ChoiceText& into = spec_.stream ? run.pending : run.text;
+  into.text += text;
+  for (backend::TokenInfo& token : tokens) {
+    if (!std::isnan(token.logprob)) {
+      run.logprob_sum += token.logprob;
+      ++run.logprob_count;
+    }
+    if (spec_.want_logprobs) into.tokens.push_back(std::move(token));
+  }
+}
+
+void Generation::on_token(std::size_t index, backend::TokenEvent event) {
+  if (done_) return;
+  Run& run = runs_[index];
+  const auto now = Clock::now();
+  if (run.first_token_s < 0) {
+    run.first_token_s = elapsed_s();
+  } else {
+    const std::chrono::duration<double> gap = now - run.last_token;
+    gateway_->metrics.inter_token.with({model_.id}).observe(gap.count());
+  }
+  run.last_token = now;
+  add(run, event.text, std::move(event.tokens));
+  if (!spec_.stream) return;
+  pump();
+  if (!done_ && run.pending.text.size() > gateway_->options.backlog_bytes_max) {
+    writer_->abort();
+    end();
+  }
+}
+
+void Generation::on_finished(std::size_t index, backend::Finished finished) {
+  if (done_) return;
+  Run& run = runs_[index];
+  run.finished = true;
+  run.end = std::move(finished);
+  --running_;
+  ++completed_;
+  gateway_->metrics.finished(model_.id, run.end, run.first_token_s, elapsed_s(),
+                             static_cast<double>(spec_.max_tokens.value_or(0)));
+  if (run.end.reason == backend::FinishReason::kCancelled) {
+    // Not by us, or this would be done: the model was unloaded or the server stops.
+    fail(overloaded("draining", "The model was unloaded while it answered.", 1000));
+    return;
+  }
+  launch();
+  if (spec_.stream) {
+    open_stream();
+    pump();
+  } else if (completed_ == runs_.size()) {
+    send_whole();
+    end();
+  }
+}
+
+void Generation::on_failure(const backend::Failure& failure) {
+  if (done_) return;
+  ApiError error = from_failure(failure, spec_.prompt_param());
+  if (failure.kind == backend::FailureKind::kModelNotFound)
+    error = gateway_->unknown_model(model_.id);
+  if (failure.kind == backend::FailureKind::kUnknownToken && spec_.sampling.logit_bias.empty())
+    error.param = "prompt";
+  if (failure.kind == backend::FailureKind::kOverloaded)
+    gateway_->metrics.rejections.with({"queue_full"}).add();
+  gateway_->env.logger.warn("generation.failed", {{"request_id", request_->id},
+                                                  {"model", model_.id},
+                                                  {"code", error.code},
+                                                  {"detail", failure.error.detail()}});
+  fail(error);
+}
+
+void Generation::fail(const ApiError& error) {
+  if (done_) return;
+  if (writer_->stream_started()) {
+    // No [DONE]: a client must not take the part for the whole.
+    gateway_->metrics.errors.with({error.code}).add();
+    writer_->write(http::sse_frame(error_body(error, Surface::kOpenAi, request_->id)));
+    writer_->finish_and_close();
+  } else {
+    gateway_->send_error(*request_, *writer_, error);
+  }
+  end();
+}
+
+// Streaming.
+
+void Generation::open_stream() {
+  if (writer_->stream_started()) return;
+  writer_->start_stream(200,
+                        {{"Content-Type", "text/event-stream; charset=utf-8"},
+                         {"Cache-Control", "no-store"},
+                         {"X-Accel-Buffering", "no"}},
+                        std::string(http::kSsePing));
+}
+
+void Generation::arm_ping() {
+  if (!spec_.stream) return;
+  ping_.start(gateway_->options.ping_interval, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self || self->done_) return;
+    self->open_stream();
+    self->write(http::kSsePing);
+  });
+}
+
+void Generation::write(std::string_view frame) {
+  if (frame.empty()) return;
+  writer_->write(frame);
+  arm_ping();
+}
+
+// Sends what has come while the reader takes it; what it does not take yet is merged into one later
+// frame.
+void Generation::pump() {
+  if (!spec_.stream || done_ || !writer_->stream_started()) return;
+  for (Run& run : runs_) {
+    if (!writer_->writable()) return;
+    ChoiceText& delta = run.pending;
+    if (!delta.text.empty() || !delta.tokens.empty()) {
+      delta.text_offset = run.text.text_offset;
+      write(format_.delta_frame(run.choice, delta));
+      for (const auto& token : delta.tokens) run.text.text_offset += count_characters(token.bytes);
+      delta = ChoiceText();
+    }
+    if (run.finished && !run.finish_sent) {
+      run.finish_sent = true;
+      write(format_.finish_frame(run.choice, backend::finish_reason_name(run.end.reason)));
+    }
+  }
+  if (completed_ == runs_.size()) complete();
+}
+
+void Generation::complete() {
+  const bool all_sent =
+      std::all_of(runs_.begin(), runs_.end(), [](const Run& r) { return r.finish_sent; });
+  if (!all_sent) return;
+  if (spec_.include_usage) writer_->write(format_.usage_frame(usage_object(total_usage())));
+  writer_->write("data: [DONE]\n\n");
+  writer_->finish();
+  end();
+}
+
+// Whole answers.
+
+// Of each prompt the n likeliest by mean log probability, or all.
+std::vector<const Generation::Run*> Generation::chosen_runs() const {
+  std::vector<const Run*> out;
+  const auto score = [](const Run* run) {
+    return run->logprob_count == 0 ? 0.0
+                                   : run->logprob_sum / static_cast<double>(run->logprob_count);
+  };
+  for (std::size_t first = 0; first < runs_.size(); first += spec_.best_of) {
+    std::vector<const Run*> group;
+    for (std::size_t i = 0; i < spec_.best_of; ++i) group.push_back(&runs_[first + i]);
+    if (spec_.best_of > spec_.n) {
+      std::stable_sort(group.begin(), group.end(),
+                       [&](const Run* a, const Run* b) { return score(a) > score(b); });
+    }
+    out.insert(out.end(), group.begin(), group.begin() + spec_.n);
+  }
+  return out;
+}
+
+// A prompt counts once, whatever n is.
+backend::Usage Generation::total_usage() const {
+  backend::Usage out;
+  for (std::size_t i = 0; i < runs_.size(); ++i) {
+    const backend::Usage& usage = runs_[i].end.usage;
+    out.completion_tokens += usage.completion_tokens;
+    out.reasoning_tokens += usage.reasoning_tokens;
+    if (i % spec_.best_of == 0) {
+      out.prompt_tokens += usage.prompt_tokens;
+      out.cached_tokens += usage.cached_tokens;
+    }
+  }
+  return out;
+}
+
+json::Object Generation::detail() const {
+  const backend::Finished& end = runs_.front().end;
+  const auto ms = [](std::uint64_t ns) { return static_cast<double>(ns) / 1e6; };
+  const double decode_s = static_cast<double>(end.timings.decode_ns) * 1e-9;
+  return {{"route", "local"},
+          {"queue_ms", ms(end.timings.queue_ns)},
+          {"prefill_ms", ms(end.timings.prefill_ns)},
+          {"decode_ms", ms(end.timings.decode_ns)},
+          {"tokens_per_s", decode_s > 0 ? end.usage.completion_tokens / decode_s : 0.0},
+          {"seed", end.seed}};
+}
+
+void Generation::send_whole() {
+  json::Object body = format_.body();
+  json::Array choices;
+  for (const Run* run : chosen_runs()) {
+    choices.push_back(format_.choice(static_cast<std::uint32_t>(choices.size()), run->text,
+                                     backend::finish_reason_name(run->end.reason)));
+  }
+  body.set("choices", std::move(choices));
+  body.set("usage", usage_object(total_usage()));
+  if (request_->headers.get("x-holdfast-detail") == "1") body.set("holdfast", detail());
+  gateway_->send_json(*writer_, std::move(body));
+}
+
+double Generation::elapsed_s() const {
+  const std::chrono::duration<double> elapsed = Clock::now() - request_->received_at;
+  return elapsed.count();
+}
+
+// Whatever still runs is cancelled: dropping a handle does that.
+void Generation::end() {
+  if (done_) return;
+  done_ = true;
+  deadline_.cancel();
+  ping_.cancel();
+  const backend::Usage usage = total_usage();
+  gateway_->env.logger.info("generation.end", {{"request_id", request_->id},
+                                               {"model", model_.id},
+                                               {"prompt_tokens", usage.prompt_tokens},
+                                               {"completion_tokens", usage.completion_tokens},
+                                               {"complete", completed_ == runs_.size()},
+                                               {"seconds", elapsed_s()}});
+  for (Run& run : runs_) run.handle.reset();
+  gateway_->active.erase(shared_from_this());
+}
+
+}  // namespace holdfast::gateway

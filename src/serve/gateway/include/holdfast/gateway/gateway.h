@@ -1,0 +1,79 @@
+// Gateway: the HTTP API. Reads requests, asks the backend, writes answers and event streams.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "holdfast/backend/backend.h"
+#include "holdfast/http/server.h"
+#include "holdfast/observe/log.h"
+#include "holdfast/observe/metrics.h"
+#include "holdfast/platform/clock.h"
+#include "holdfast/platform/entropy.h"
+
+namespace holdfast::gateway {
+
+struct GatewayOptions {
+  std::string version = "0.0.0";
+  std::string commit;
+  std::string engine_isa;            // shown by /version
+  std::string default_model;         // used when a request names none; empty: the request must
+  std::vector<std::string> preload;  // models that /health waits for
+  std::uint32_t n_max = 8;           // answers per request (limits.n_max)
+  std::size_t body_bytes_max = 8u << 20;
+  std::chrono::milliseconds deadline{600'000};      // of any request (server.deadline)
+  std::chrono::milliseconds ping_interval{15'000};  // silence in a stream
+  bool wait_for_load =
+      true;  // false: a request for a cold model is answered 503 while it loads (models.on_cold)
+  // A text that an answer holds back because its reader is slow. The reader is dropped above it.
+  std::size_t backlog_bytes_max = 4u << 20;
+};
+
+// Names and states that /readyz reports, besides its own.
+using ReadinessCheck = std::function<std::vector<std::pair<std::string, bool>>()>;
+
+// References outlive the gateway; the gateway outlives the server that its hooks are given to.
+// Everything runs on the loop's thread except where the backend calls back, which only posts to the
+// loop.
+class Gateway {
+ public:
+  struct Environment {
+    http::EventLoop& loop;
+    backend::Backend& backend;
+    observe::Registry& metrics;
+    const observe::Logger& logger;
+    const platform::Clock& clock;
+    platform::Entropy& entropy;
+  };
+
+  Gateway(Environment environment, GatewayOptions options);
+  ~Gateway();
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  http::ServerHooks hooks();
+  // Host and CORS rules with the header lists of this API.
+  static http::AccessOptions access_options(std::vector<std::string> hosts,
+                                            std::vector<std::string> cors_origins);
+
+  void set_readiness(ReadinessCheck check);
+  // From now on /readyz is 503 and new generations are refused with 503 `draining`. Loop's thread
+  // only.
+  void begin_drain();
+  // Ends the generations that still run with an error frame or 503.
+  void end_generations();
+  std::size_t active_generations() const;
+
+  struct Impl;
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace holdfast::gateway

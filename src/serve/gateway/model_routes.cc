@@ -1,0 +1,145 @@
+// /v1/models and the management routes of models and engines.
+#include "gateway_impl.h"
+
+namespace holdfast::gateway {
+namespace {
+
+json::Array string_array(const std::vector<std::string>& items) {
+  json::Array out;
+  for (const std::string& item : items) out.emplace_back(item);
+  return out;
+}
+
+json::Object model_object(const backend::ModelFacts& model, std::string_view id) {
+  return {{"id", id},
+          {"object", "model"},
+          {"created", model.created},
+          {"owned_by", "holdfast"},
+          {"context_length", model.context_length},
+          {"max_model_len", model.context_length},
+          {"capabilities", string_array(model.capabilities)},
+          {"quantization", model.quantization},
+          {"parameters", model.parameters},
+          {"digest", model.digest},
+          {"license", model.license.empty() ? json::Value() : json::Value(model.license)},
+          {"stage", "production"},
+          {"state", backend::model_state_name(model.state)}};
+}
+
+json::Object managed_model(const backend::ModelFacts& model) {
+  json::Object out = model_object(model, model.id);
+  out.set("aliases", string_array(model.aliases));
+  out.set("architecture", model.architecture);
+  out.set("size_bytes", model.size_bytes);
+  out.set("has_chat_template", model.has_chat_template);
+  return out;
+}
+
+json::Object engine_object(const backend::EngineFacts& engine) {
+  return {{"id", engine.model},
+          {"model", engine.model},
+          {"state", backend::model_state_name(engine.state)},
+          {"pid", engine.pid},
+          {"isa", engine.isa},
+          {"threads", engine.threads},
+          {"context_length", engine.context_length},
+          {"weights_bytes", engine.weights_bytes},
+          {"kv_bytes", engine.kv_bytes},
+          {"scratch_bytes", engine.scratch_bytes},
+          {"running", engine.running},
+          {"waiting", engine.waiting},
+          {"kv_usage", engine.kv_usage},
+          {"restarts", engine.restarts},
+          {"loaded_at", engine.loaded_at},
+          {"expires_at", engine.expires_at == 0 ? json::Value() : json::Value(engine.expires_at)},
+          {"load_ms", engine.load_ms}};
+}
+
+json::Object list_of(json::Array data) {
+  return {{"object", "list"}, {"data", std::move(data)}, {"has_more", false}, {"next", nullptr}};
+}
+
+// Management is for whoever sits at the machine.
+bool is_local(const http::Request& request) {
+  const std::string& address = request.peer.address;
+  return request.peer.kind == http::Peer::Kind::kUnix || address.rfind("127.", 0) == 0 ||
+         address.rfind("[::1]", 0) == 0 || address.rfind("[::ffff:127.", 0) == 0;
+}
+
+}  // namespace
+
+void Gateway::Impl::list_models(const RequestPtr&, const WriterPtr& writer) {
+  json::Array data;
+  for (const backend::ModelFacts& model : env.backend.models()) {
+    data.emplace_back(model_object(model, model.id));
+    for (const std::string& alias : model.aliases) data.emplace_back(model_object(model, alias));
+  }
+  send_json(*writer, json::Object{{"object", "list"}, {"data", std::move(data)}});
+}
+
+void Gateway::Impl::get_model(const RequestPtr& request, const WriterPtr& writer) {
+  const std::string& name = request->path_params.front();
+  const auto model = find_model(name);
+  if (!model) return send_error(*request, *writer, unknown_model(name));
+  send_json(*writer, model_object(*model, name));
+}
+
+void Gateway::Impl::manage_models(const RequestPtr& request, const WriterPtr& writer) {
+  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
+  json::Array data;
+  for (const backend::ModelFacts& model : env.backend.models())
+    data.emplace_back(managed_model(model));
+  send_json(*writer, list_of(std::move(data)));
+}
+
+void Gateway::Impl::manage_model(const RequestPtr& request, const WriterPtr& writer) {
+  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
+  const std::string& name = request->path_params.front();
+  const auto model = find_model(name);
+  if (!model) return send_error(*request, *writer, unknown_model(name));
+  send_json(*writer, managed_model(*model));
+}
+
+void Gateway::Impl::manage_engines(const RequestPtr& request, const WriterPtr& writer) {
+  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
+  json::Array data;
+  for (const backend::EngineFacts& engine : env.backend.stats().engines)
+    data.emplace_back(engine_object(engine));
+  send_json(*writer, list_of(std::move(data)));
+}
+
+void Gateway::Impl::manage_load(const RequestPtr& request, const WriterPtr& writer) {
+  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
+  auto body = parse_body(request->body, options.body_bytes_max, true);
+  if (const auto* error = std::get_if<ApiError>(&body))
+    return send_error(*request, *writer, *error);
+  Fields fields(std::get<json::Object>(body));
+  const auto keep_alive = parse_keep_alive(fields);
+  if (fields.error()) return send_error(*request, *writer, *fields.error());
+  const std::string& name = request->path_params.front();
+  const auto model = find_model(name);
+  if (!model) return send_error(*request, *writer, unknown_model(name));
+  env.backend.load(model->id, keep_alive,
+                   on_loop<backend::EngineFacts>(
+                       shared_from_this(), request, writer, "model",
+                       [this, weak = std::weak_ptr(writer)](const backend::EngineFacts& engine) {
+                         if (const auto open = weak.lock()) send_json(*open, engine_object(engine));
+                       }));
+}
+
+void Gateway::Impl::manage_unload(const RequestPtr& request, const WriterPtr& writer) {
+  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
+  const std::string& name = request->path_params.front();
+  const auto model = find_model(name);
+  if (!model) return send_error(*request, *writer, unknown_model(name));
+  env.backend.unload(
+      model->id,
+      on_loop<std::monostate>(shared_from_this(), request, writer, "model",
+                              [this, weak = std::weak_ptr(writer), id = model->id](std::monostate) {
+                                if (const auto open = weak.lock()) {
+                                  send_json(*open, json::Object{{"model", id}, {"state", "cold"}});
+                                }
+                              }));
+}
+
+}  // namespace holdfast::gateway
