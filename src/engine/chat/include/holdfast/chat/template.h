@@ -28,11 +28,11 @@ struct Limits {
   std::size_t output_bytes_max = 1u << 20;  // of one string; four more per input byte
 };
 
-// The instant and zone that strftime_now shows. Rendering reads no clock of its own.
+// The instant that strftime_now shows, and the zone to show it in. Rendering reads no clock of its
+// own.
 struct RenderTime {
   std::int64_t unix_seconds = 0;
   std::int32_t utc_offset_seconds = 0;
-  std::string zone_name = "UTC";  // for %Z
 };
 
 struct RenderInput {
