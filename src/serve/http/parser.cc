@@ -160,7 +160,7 @@ std::size_t RequestParser::Impl::feed_head(std::string_view bytes) {
 std::size_t RequestParser::Impl::feed_body(std::string_view bytes) {
   // Beast asserts that an unfinished last chunk comes back with at least the bytes that can
   // complete it: 0 CR LF CR LF.
-  if (needs_more && bytes.size() < 5) return 0;
+  if (needs_more && bytes.size() < 5 && bytes.front() == '0') return 0;
   std::size_t used = 0;
   while (used < bytes.size() && !parser.is_done()) {
     beast_error error;
@@ -241,7 +241,8 @@ ResponseParser::ResponseParser(ResponseParser&&) noexcept = default;
 ResponseParser& ResponseParser::operator=(ResponseParser&&) noexcept = default;
 
 std::size_t ResponseParser::feed(std::string_view bytes, std::string& body) {
-  if (impl_->needs_more && bytes.size() < 5) return 0;  // as in RequestParser
+  if (impl_->needs_more && bytes.size() < 5 && bytes.front() == '0')
+    return 0;  // as in RequestParser
   std::size_t used = 0;
   while (used < bytes.size() && (state() == State::kHead || state() == State::kBody)) {
     beast_error error;

@@ -157,6 +157,14 @@ TEST(RequestParser, BadChunks) {
   }
 }
 
+// Beast asserts here unless it is given the end of a last chunk whole.
+TEST(RequestParser, LastChunkByteByByte) {
+  const std::string head = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  EXPECT_EQ(parse(head + "0\r\n\r\n", 1).state, State::kDone);
+  EXPECT_EQ(parse(head + "0\r\nA: b\r\n\r\n", 1).state, State::kDone);
+  EXPECT_EQ(parse(head + "0\r\nno colon\r\n\r\n", 1).state, State::kFailed);
+}
+
 TEST(RequestParser, LimitsAtAndAbove) {
   const auto line = [](std::size_t bytes) {
     const std::string text = "GET / HTTP/1.1";
