@@ -1,0 +1,73 @@
+// Engine: runs requests on one model. Each step computes one batch of tokens of several sequences.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "holdfast/base/result.h"
+#include "holdfast/kernels/kernel_table.h"
+#include "holdfast/kvcache/paged_kv_cache.h"
+#include "holdfast/model/model.h"
+#include "holdfast/platform/clock.h"
+#include "holdfast/runtime/request.h"
+#include "holdfast/tensor/thread_team.h"
+#include "holdfast/tokenizer/tokenizer.h"
+
+namespace holdfast::runtime {
+
+struct EngineOptions {
+  std::uint32_t sequences_max = 8;    // running together; at most the model's sequences_max
+  std::uint32_t prefill_chunk = 512;  // prompt tokens in one step
+  std::uint32_t queue_max = 256;      // requests waiting; more are refused
+};
+
+struct EngineStats {
+  std::uint32_t running = 0;
+  std::uint32_t waiting = 0;
+  std::uint64_t pages_total = 0;
+  std::uint64_t pages_used = 0;
+  std::uint64_t steps = 0;
+  std::uint64_t prompt_tokens = 0;     // computed since the start
+  std::uint64_t generated_tokens = 0;  // sampled since the start
+};
+
+// What an engine runs on. Everything outlives the engine.
+struct EngineParts {
+  model::Model& model;
+  tensor::ThreadTeam& team;
+  const kernels::KernelTable& kernels;
+  kvcache::PagedKvCache& cache;
+  const tokenizer::Tokenizer& tokenizer;
+  const platform::Clock& clock;
+};
+
+// Scheduling: first come, first served. A request is admitted when a sequence slot is free and the
+// KV pages that it can need at most are free, so a running request never lacks memory. Running
+// answers advance by one token each step; what is left of the step's budget goes to prompts in
+// order of arrival.
+//
+// Owned by the thread that calls step(); only that thread may call anything.
+class Engine {
+ public:
+  Engine(const EngineParts& parts, const EngineOptions& options, OutputSink& sink);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Refusals (unknown token, prompt over the context, queue full) go to the sink before it returns.
+  void submit(Request request);
+  // Ends a request with kCancelled before the next step; unknown ids are ignored.
+  void cancel(RequestId id);
+  // Nothing is running or waiting.
+  bool idle() const;
+  // Computes one batch. Without work it does nothing.
+  void step();
+  EngineStats stats() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace holdfast::runtime
