@@ -1,0 +1,374 @@
+#include "holdfast/enginehost/host.h"
+
+#include <condition_variable>
+#include <cstdio>
+#include <deque>
+#include <mutex>
+#include <numeric>
+#include <thread>
+
+#include "holdfast/jail/jail.h"
+#include "holdfast/platform/clock.h"
+#include "holdfast/runtime/engine.h"
+#include "holdfast/runtime/prompt.h"
+#include "load.h"
+#include "wire_sink.h"
+
+namespace holdfast::enginehost {
+
+namespace {
+
+// A conversation nests deeper than an API body by the gateway's own wrapping.
+constexpr std::size_t kChatDepthMax = 64;
+
+// What the receiving thread hands to the engine's loop.
+struct Command {
+  enum class Kind : std::uint8_t { kSubmit, kCancel, kStats, kStop };
+  Kind kind = Kind::kStop;
+  runtime::RequestId id = 0;
+  runtime::Request request;
+  WireSink::Wants wants;
+};
+
+class CommandQueue {
+ public:
+  void push(Command command) {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(command));
+    changed_.notify_one();
+  }
+  // All that is queued; waits for the first if `wait`.
+  std::deque<Command> take(bool wait) {
+    std::unique_lock lock(mutex_);
+    if (wait) changed_.wait(lock, [this] { return !queue_.empty(); });
+    return std::exchange(queue_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Command> queue_;
+};
+
+runtime::Generate to_generate(const wire::Submit& m) {
+  const wire::SamplingParams& from = m.sampling;
+  runtime::Generate g;
+  g.max_tokens = from.max_tokens.value_or(0);
+  g.stops = from.stop;
+  g.ignore_eos = from.ignore_eos;
+  g.want_logprobs = from.logprobs.has_value();
+  g.top_logprobs = std::min(from.logprobs.value_or(0), sampler::kTopLogprobsMax);
+  g.want_prompt_logprobs = from.echo;
+  sampler::SamplingParams& to = g.sampling;
+  to.temperature = static_cast<float>(from.temperature);
+  to.top_k = static_cast<std::int32_t>(std::min<std::uint32_t>(from.top_k, 1u << 30));
+  to.top_p = static_cast<float>(from.top_p);
+  to.min_p = static_cast<float>(from.min_p);
+  to.typical_p = static_cast<float>(from.typical_p);
+  to.repeat_penalty = static_cast<float>(from.repeat_penalty);
+  to.presence_penalty = static_cast<float>(from.presence_penalty);
+  to.frequency_penalty = static_cast<float>(from.frequency_penalty);
+  to.repeat_last_n = from.repeat_last_n;
+  to.seed = from.seed;
+  for (const wire::LogitBias& b : from.logit_bias)
+    to.logit_bias.push_back({b.token, static_cast<float>(b.bias)});
+  return g;
+}
+
+// Answers requests on the receiving thread: what needs no forward pass at once, the rest through
+// the queue.
+class Receiver {
+ public:
+  Receiver(wire::Channel& channel, const LoadedModel& loaded, CommandQueue& queue)
+      : channel_(channel), loaded_(loaded), queue_(queue) {}
+
+  void run() {
+    while (true) {
+      auto message = channel_.receive();
+      if (!message.ok() || !message->has_value() ||
+          std::holds_alternative<wire::Shutdown>(**message))
+        break;
+      std::visit([this](auto& m) { handle(m); }, **message);
+    }
+    queue_.push({});
+  }
+
+ private:
+  void send(const wire::Message& m) {
+    ignore_error(channel_.send(m), "a gone gateway ends the loop");
+  }
+  void refuse(std::uint64_t id, const Error& error,
+              runtime::FailureKind kind = runtime::FailureKind::kOther) {
+    send(to_reply(id, {error, kind, 0, 0}));
+  }
+
+  Result<chat::Rendered> render(const std::string& chat_json) const;
+  Result<std::vector<std::int32_t>> prompt_tokens(wire::Submit& m) const;
+
+  void handle(wire::Submit& m);
+  void handle(wire::Evaluate& m);
+  void handle(wire::Tokenize& m);
+  void handle(wire::Detokenize& m);
+  void handle(wire::Render& m);
+  void handle(wire::Cancel& m) { queue_.push({Command::Kind::kCancel, m.request, {}, {}}); }
+  void handle(wire::Stats& m) { queue_.push({Command::Kind::kStats, m.request, {}, {}}); }
+  template <typename Other>
+  void handle(Other& m) {
+    if constexpr (requires { m.request; })
+      refuse(m.request, invalid_argument("this message is not for an engine"));
+  }
+
+  wire::Channel& channel_;
+  const LoadedModel& loaded_;
+  CommandQueue& queue_;
+};
+
+Result<chat::Rendered> Receiver::render(const std::string& chat_json) const {
+  if (!loaded_.chat_template) {
+    if (loaded_.template_error) return *loaded_.template_error;
+    return unsupported("the model has no chat template")
+        .with_hint(
+            "give one by name with --template (chatml, llama3, gemma, ...), or use plain "
+            "completions");
+  }
+  json::ParseLimits limits;
+  limits.bytes_max = wire::kTextBytesMax;
+  limits.depth_max = kChatDepthMax;
+  HF_TRY_ASSIGN(const json::Value chat, json::parse(chat_json, limits));
+  chat::RenderInput input;
+  if (const json::Value* v = chat.find("messages")) input.messages = *v;
+  if (const json::Value* v = chat.find("tools")) input.tools = *v;
+  if (const json::Value* v = chat.find("template_arguments"); v != nullptr && v->is_object())
+    input.extra = v->as_object();
+  if (const json::Value* v = chat.find("add_generation_prompt"); v != nullptr && v->is_bool()) {
+    input.add_generation_prompt = v->as_bool();
+  }
+  input.now.unix_seconds = platform::unix_seconds(platform::system_clock().wall_time());
+  runtime::set_template_tokens(*loaded_.tokenizer, input);
+  return loaded_.chat_template->render(input);
+}
+
+Result<std::vector<std::int32_t>> Receiver::prompt_tokens(wire::Submit& m) const {
+  switch (m.kind) {
+    case wire::PromptKind::kTokens:
+      return std::move(m.tokens);
+    case wire::PromptKind::kText:
+      return runtime::encode_text(*loaded_.tokenizer, m.text);
+    case wire::PromptKind::kChat: {
+      HF_TRY_ASSIGN(const chat::Rendered rendered, render(m.text));
+      return runtime::encode_chat(*loaded_.tokenizer, rendered);
+    }
+  }
+  return invalid_argument("unknown kind of prompt");
+}
+
+void Receiver::handle(wire::Submit& m) {
+  auto tokens = prompt_tokens(m);
+  if (!tokens.ok()) {
+    const bool raised = chat::raised_by_template(tokens.error());
+    return refuse(m.request, tokens.error(),
+                  raised ? runtime::FailureKind::kTemplate : runtime::FailureKind::kOther);
+  }
+  Command c{Command::Kind::kSubmit, m.request, {}, {}};
+  c.request.id = m.request;
+  c.request.tokens = std::move(*tokens);
+  c.request.generate = to_generate(m);
+  c.wants.logprobs = m.sampling.logprobs.has_value();
+  c.wants.margins = m.want_margins;
+  queue_.push(std::move(c));
+}
+
+void Receiver::handle(wire::Evaluate& m) {
+  if (m.kind == wire::EvaluateKind::kPooled) {
+    return refuse(m.request, unsupported("unsupported: this model declares no pooling"));
+  }
+  runtime::Evaluate e;
+  e.kind = m.kind == wire::EvaluateKind::kScore       ? runtime::Evaluate::Kind::kScore
+           : m.kind == wire::EvaluateKind::kEmbedding ? runtime::Evaluate::Kind::kHidden
+                                                      : runtime::Evaluate::Kind::kLogits;
+  e.score_from = m.score_from;
+  if (e.kind != runtime::Evaluate::Kind::kScore && !m.tokens.empty()) {
+    if (m.choice == wire::PositionChoice::kList) e.positions = m.positions;
+    if (m.choice == wire::PositionChoice::kLast)
+      e.positions = {static_cast<std::uint32_t>(m.tokens.size() - 1)};
+    if (m.choice == wire::PositionChoice::kAll) {
+      e.positions.resize(m.tokens.size());
+      std::iota(e.positions.begin(), e.positions.end(), 0u);
+    }
+  }
+  Command c{Command::Kind::kSubmit, m.request, {}, {}};
+  c.request.id = m.request;
+  c.request.tokens = std::move(m.tokens);
+  c.wants.positions = e.positions;
+  c.request.evaluate = std::move(e);
+  queue_.push(std::move(c));
+}
+
+void Receiver::handle(wire::Tokenize& m) {
+  auto tokens = loaded_.tokenizer->encode(m.text, {m.add_special, m.parse_special});
+  if (!tokens.ok()) return refuse(m.request, tokens.error());
+  wire::Tokens answer{m.request, std::move(*tokens), {}};
+  if (m.with_pieces) {
+    for (const std::int32_t id : answer.tokens)
+      answer.pieces.emplace_back(loaded_.tokenizer->token_bytes(id));
+  }
+  send(answer);
+}
+
+void Receiver::handle(wire::Detokenize& m) {
+  auto text = loaded_.tokenizer->decode(m.tokens, {m.remove_special, m.unparse_special});
+  if (!text.ok()) return refuse(m.request, text.error(), runtime::FailureKind::kUnknownToken);
+  send(wire::Text{m.request, std::move(*text)});
+}
+
+void Receiver::handle(wire::Render& m) {
+  auto rendered = render(m.chat_json);
+  if (!rendered.ok()) {
+    const bool raised = chat::raised_by_template(rendered.error());
+    return refuse(m.request, rendered.error(),
+                  raised ? runtime::FailureKind::kTemplate : runtime::FailureKind::kOther);
+  }
+  send(wire::Rendered{m.request, rendered->text()});
+}
+
+std::string stats_json(const runtime::EngineStats& s) {
+  return json::write(json::Object{{"running", s.running},
+                                  {"waiting", s.waiting},
+                                  {"pages_total", s.pages_total},
+                                  {"pages_used", s.pages_used},
+                                  {"steps", s.steps},
+                                  {"prompt_tokens", s.prompt_tokens},
+                                  {"generated_tokens", s.generated_tokens}});
+}
+
+std::string ready_json(const LoadedModel& loaded, const LoadConfig& config,
+                       const json::Value& sandbox) {
+  const model::Hyperparameters& h = loaded.model->hyperparameters();
+  return json::write(
+      json::Object{{"architecture", h.architecture},
+                   {"vocab", h.n_vocab},
+                   {"context", loaded.model->options().context_length},
+                   {"context_reduced", loaded.context_reduced},
+                   {"embedding", h.n_embd},
+                   {"isa", std::string(loaded.kernels->isa)},
+                   {"threads", config.threads},
+                   {"kv_type", config.kv_type == kvcache::KvType::kF32 ? "f32" : "f16"},
+                   {"weights_bytes", loaded.plan.weights_bytes},
+                   {"kv_bytes", loaded.plan.kv_bytes},
+                   {"scratch_bytes", loaded.plan.scratch_bytes},
+                   {"batch_max", config.batch_max},
+                   {"has_template", loaded.chat_template.has_value()},
+                   {"adds_bos", loaded.tokenizer->adds_bos()},
+                   {"bos", loaded.tokenizer->bos().value_or(-1)},
+                   {"eos", loaded.tokenizer->eos().value_or(-1)},
+                   {"metadata", loaded.metadata},
+                   {"sandbox", sandbox}});
+}
+
+// The engine's loop: commands, then a step, until the receiver says stop.
+void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config) {
+  WireSink sink(channel);
+  runtime::Engine engine({*loaded.model, *loaded.team, *loaded.kernels, *loaded.cache,
+                          *loaded.tokenizer, platform::system_clock()},
+                         {config.batch_max, config.prefill_chunk, config.queue_max}, sink);
+  CommandQueue queue;
+  Receiver receiver(channel, loaded, queue);
+  std::thread receiving([&receiver] { receiver.run(); });
+  bool stopping = false;
+  while (!stopping && !sink.broken()) {
+    for (Command& c : queue.take(engine.idle())) {
+      switch (c.kind) {
+        case Command::Kind::kSubmit:
+          sink.expect(c.id, std::move(c.wants));
+          engine.submit(std::move(c.request));
+          break;
+        case Command::Kind::kCancel:
+          engine.cancel(c.id);
+          break;
+        case Command::Kind::kStats:
+          ignore_error(channel.send(wire::StatsReply{c.id, stats_json(engine.stats())}),
+                       "seen by the next send");
+          break;
+        case Command::Kind::kStop:
+          stopping = true;
+          break;
+      }
+    }
+    if (!stopping) engine.step();
+  }
+  channel.shut_down();
+  receiving.join();
+}
+
+int refuse_load(wire::Channel& channel, const LoadFailure& failure) {
+  wire::ErrorReply reply = wire::make_error_reply(0, failure.error);
+  if (failure.error.code() == ErrorCode::kExhausted && failure.needed_bytes > 0) {
+    reply.reason = static_cast<std::uint8_t>(wire::ErrorReason::kDoesNotFit);
+    reply.limit = failure.limit_bytes;
+    reply.actual = failure.needed_bytes;
+  }
+  ignore_error(channel.send(reply), "the gateway sees the exit");
+  ignore_error(channel.flush(platform::Deadline::after(std::chrono::seconds(1))),
+               "the gateway sees the exit");
+  return error_code_exit_status(failure.error.code());
+}
+
+json::Value sandbox_json(const jail::JailReport& report) {
+  json::Object layers;
+  for (const jail::LayerState& l : report.layers) {
+    layers.set(std::string(jail::layer_name(l.layer)),
+               l.applied ? json::Value(true) : json::Value(l.reason));
+  }
+  return layers;
+}
+
+// Descriptors that the gateway hands over; the pack is the one listed.
+constexpr int kPackFd = 4;
+
+// Receives Load, loads, and says Ready. Nothing is returned where it failed: the gateway was told.
+std::unique_ptr<LoadedModel> load(wire::Channel& channel, const jail::JailReport& report,
+                                  LoadConfig& config, int& exit_status) {
+  auto message = channel.receive();
+  if (!message.ok() || !message->has_value()) return nullptr;
+  const auto* request = std::get_if<wire::Load>(&**message);
+  auto parsed = request == nullptr
+                    ? Result<LoadConfig>(invalid_argument("the first message must be Load"))
+                    : parse_load_config(request->config_json);
+  if (!parsed.ok()) {
+    exit_status = refuse_load(channel, {parsed.error(), 0, 0});
+    return nullptr;
+  }
+  config = std::move(*parsed);
+  auto loaded = load_model(config);
+  if (auto* failure = std::get_if<LoadFailure>(&loaded)) {
+    exit_status = refuse_load(channel, *failure);
+    return nullptr;
+  }
+  auto model = std::get<std::unique_ptr<LoadedModel>>(std::move(loaded));
+  ignore_error(channel.send(wire::Ready{ready_json(*model, config, sandbox_json(report))}),
+               "seen by the next receive");
+  return model;
+}
+
+}  // namespace
+
+int run_engine(const HostOptions& options) {
+  jail::Profile profile;
+  profile.kind = jail::ProfileKind::kEngine;
+  profile.keep_fds = {options.control_fd, kPackFd};
+  const auto report = jail::enter_jail(profile);
+  if (!report.ok()) {
+    std::fprintf(stderr, "holdfast-engine: %s\n", report.error().to_string().c_str());
+    return error_code_exit_status(report.error().code());
+  }
+  auto channel = wire::Channel::open(platform::UniqueFd(options.control_fd));
+  if (!channel.ok()) return error_code_exit_status(channel.error().code());
+  ignore_error((*channel)->send(wire::Hello{}), "seen by the next receive");
+  LoadConfig config;
+  int exit_status = 0;
+  const std::unique_ptr<LoadedModel> model = load(**channel, *report, config, exit_status);
+  if (model) serve(**channel, *model, config);
+  return exit_status;
+}
+
+}  // namespace holdfast::enginehost

@@ -1,0 +1,367 @@
+#include "load.h"
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+#include "holdfast/base/units.h"
+#include "holdfast/kernels/select.h"
+#include "holdfast/platform/cpu.h"
+#include "holdfast/quant/packed.h"
+#include "holdfast/vault/pack_reader.h"
+
+namespace holdfast::enginehost {
+
+namespace {
+
+// One read of several chunks keeps the device busy and the digest check in cache.
+constexpr std::uint64_t kChunksPerRead = 16;
+// A context below this helps nobody: then the model is refused instead of being cut down.
+constexpr std::uint32_t kContextWorthHaving = 512;
+
+Result<std::uint64_t> implied_bytes(std::uint16_t type, std::span<const std::uint64_t> dims) {
+  const auto t = static_cast<quant::TensorType>(type);
+  const std::uint64_t cols = dims[0];
+  std::uint64_t rows = 1;
+  for (std::size_t i = 1; i < dims.size(); ++i) rows *= dims[i];
+  if (t == quant::TensorType::kF32) return cols * rows * sizeof(float);
+  return quant::packed_bytes(t, rows, cols);
+}
+
+// Reads one configuration object member by member; a member that nobody asks for is an error.
+class Members {
+ public:
+  explicit Members(json::Object object) : object_(std::move(object)) {}
+
+  template <typename T>
+  Status number(const char* key, T& out, std::int64_t low, std::int64_t high) {
+    const json::Value* v = object_.find(key);
+    if (v == nullptr) return ok_status();
+    if (!v->is_int() || v->as_int() < low || v->as_int() > high) {
+      return invalid_argument(std::string("engine configuration: ") + key + " is out of range");
+    }
+    out = static_cast<T>(v->as_int());
+    object_.erase(key);
+    return ok_status();
+  }
+  Status text(const char* key, std::string& out) {
+    const json::Value* v = object_.find(key);
+    if (v == nullptr) return ok_status();
+    if (!v->is_string())
+      return invalid_argument(std::string("engine configuration: ") + key + " must be a string");
+    out = v->as_string();
+    object_.erase(key);
+    return ok_status();
+  }
+  Status flag(const char* key, bool& out) {
+    const json::Value* v = object_.find(key);
+    if (v == nullptr) return ok_status();
+    if (!v->is_bool())
+      return invalid_argument(std::string("engine configuration: ") + key +
+                              " must be true or false");
+    out = v->as_bool();
+    object_.erase(key);
+    return ok_status();
+  }
+  Status nothing_left() const {
+    if (object_.empty()) return ok_status();
+    return invalid_argument("engine configuration: unknown member " + object_.begin()->key);
+  }
+
+ private:
+  json::Object object_;
+};
+
+class PayloadTensors final : public model::TensorProvider {
+ public:
+  PayloadTensors(const vault::PackReader& pack, ByteView payload)
+      : pack_(pack), payload_(payload) {}
+
+  Result<model::LoadedTensor> get(std::string_view name) override {
+    const vault::TensorEntry* t = pack_.tensor(name);
+    if (t == nullptr) return not_found("the model has no tensor " + std::string(name));
+    model::LoadedTensor out;
+    out.type = static_cast<quant::TensorType>(t->type);
+    out.cols = t->dims[0];
+    out.rows = 1;
+    for (std::size_t i = 1; i < t->n_dims; ++i) out.rows *= t->dims[i];
+    out.bytes = payload_.subspan(t->offset, t->length);
+    return out;
+  }
+
+ private:
+  const vault::PackReader& pack_;
+  ByteView payload_;
+};
+
+// Reads chunks [first, end) into their places, `threads` at a time.
+Status read_parallel(const vault::PackReader& pack, MutableBytes payload, std::uint64_t first,
+                     std::uint64_t end, std::size_t threads) {
+  std::atomic<std::uint64_t> next{first};
+  std::mutex mutex;
+  std::optional<Error> failure;
+  const auto work = [&] {
+    while (true) {
+      const std::uint64_t begin = next.fetch_add(kChunksPerRead);
+      if (begin >= end) return;
+      const std::uint64_t count = std::min(kChunksPerRead, end - begin);
+      const Status s = pack.read_chunks(
+          begin, payload.subspan(begin * vault::kChunkBytes, count * vault::kChunkBytes));
+      if (s.ok()) continue;
+      const std::lock_guard lock(mutex);
+      if (!failure) failure = s.error();
+      next = end;
+    }
+  };
+  std::vector<std::thread> helpers;
+  for (std::size_t i = 1; i < threads; ++i) helpers.emplace_back(work);
+  work();
+  for (std::thread& t : helpers) t.join();
+  return failure ? Status(std::move(*failure)) : ok_status();
+}
+
+std::uint64_t weights_bytes(const vault::PackReader& pack) {
+  std::uint64_t sum = 0;
+  for (const vault::TensorEntry& t : pack.index().tensors) sum += t.length;
+  return sum;
+}
+
+ByteView object_view(const vault::PackReader& pack, vault::ObjectKind kind, ByteView payload) {
+  const vault::ObjectEntry* o = pack.index().find_object(kind);
+  return o == nullptr ? ByteView() : payload.subspan(o->offset, o->length);
+}
+
+// Decides context and KV capacity under the memory limit.
+struct MemoryFit {
+  model::LoadOptions options;
+  model::MemoryPlan plan;
+  std::size_t pages = 0;
+  bool reduced = false;
+};
+
+class Planner {
+ public:
+  Planner(const LoadConfig& config, const model::Hyperparameters& hyper, std::uint64_t weights)
+      : config_(config), hyper_(hyper), weights_(weights) {
+    page_bytes_ = kvcache::PagedKvCache::page_bytes(model::kv_layout(hyper, config.kv_type));
+    limit_ = config.memory_limit_bytes == 0 ? ~std::uint64_t{0} : config.memory_limit_bytes;
+  }
+
+  std::variant<MemoryFit, LoadFailure> fit() const {
+    const std::uint32_t wanted = config_.context == 0 ? hyper_.context_train : config_.context;
+    auto full = plan_for(wanted);
+    if (!full.ok()) return LoadFailure{full.error(), 0, 0};
+    if (needed(*full, wanted) <= limit_) return finish(*full, wanted, false);
+    const std::uint32_t largest = largest_context(wanted);
+    if (config_.context == 0 && largest >= kContextWorthHaving) {
+      auto less = plan_for(largest);
+      if (!less.ok()) return LoadFailure{less.error(), 0, 0};
+      return finish(*less, largest, true);
+    }
+    const std::uint64_t need = needed(*full, wanted);
+    std::string message =
+        "model does not fit: " + format_bytes(need) + " needed (weights " + format_bytes(weights_) +
+        ", KV cache " + format_bytes(pages_for(wanted) * page_bytes_) + " for a context of " +
+        std::to_string(wanted) + ", scratch " + format_bytes(full->plan.scratch_bytes) + "), " +
+        format_bytes(limit_) + " available";
+    message += largest == 0 ? "; no context fits"
+                            : "; the largest context that fits is " + std::to_string(largest);
+    return LoadFailure{exhausted(std::move(message)), limit_, need};
+  }
+
+ private:
+  static std::uint64_t pages_for(std::uint64_t tokens) {
+    return kvcache::PagedKvCache::pages_for(tokens);
+  }
+
+  std::uint64_t needed(const MemoryFit& f, std::uint32_t context) const {
+    return f.plan.weights_bytes + f.plan.scratch_bytes + pages_for(context) * page_bytes_;
+  }
+
+  Result<MemoryFit> plan_for(std::uint32_t context) const {
+    MemoryFit f;
+    f.options.context_length = context;
+    f.options.kv_type = config_.kv_type;
+    const std::uint32_t chunk = std::min(config_.prefill_chunk, context);
+    f.options.batch_tokens_max = chunk + config_.batch_max;
+    f.options.sequences_max = config_.batch_max;
+    f.options.logits_rows_max = std::max(config_.logits_rows, config_.batch_max);
+    f.options.hidden_rows_max = config_.hidden_states ? chunk : 0;
+    f.options.threads = config_.threads;
+    HF_TRY_ASSIGN(f.plan, model::memory_plan(hyper_, f.options, weights_));
+    return f;
+  }
+
+  std::uint32_t largest_context(std::uint32_t wanted) const {
+    std::uint32_t low = 0;
+    std::uint32_t high = wanted;
+    while (low < high) {
+      const std::uint32_t middle = low + (high - low + 1) / 2;
+      const auto f = plan_for(middle);
+      if (f.ok() && needed(*f, middle) <= limit_) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return low / kvcache::PagedKvCache::kPageTokens * kvcache::PagedKvCache::kPageTokens;
+  }
+
+  MemoryFit finish(MemoryFit f, std::uint32_t context, bool reduced) const {
+    const std::uint64_t one = pages_for(context);
+    const std::uint64_t wanted = config_.kv_tokens == 0
+                                     ? one * config_.batch_max
+                                     : std::max(one, pages_for(config_.kv_tokens));
+    const std::uint64_t fixed = f.plan.weights_bytes + f.plan.scratch_bytes;
+    const std::uint64_t room = (limit_ - fixed) / page_bytes_;
+    f.pages =
+        std::max(one, std::min({wanted, room, std::uint64_t{kvcache::PagedKvCache::kPagesMax}}));
+    f.plan.kv_bytes = f.pages * page_bytes_;
+    f.reduced = reduced;
+    return f;
+  }
+
+  const LoadConfig& config_;
+  const model::Hyperparameters& hyper_;
+  std::uint64_t weights_;
+  std::uint64_t page_bytes_ = 0;
+  std::uint64_t limit_ = 0;
+};
+
+// The steps of loading one model, in order.
+class Loader {
+ public:
+  explicit Loader(const LoadConfig& config)
+      : config_(config), loaded_(std::make_unique<LoadedModel>()) {}
+
+  Status run() {
+    HF_TRY_ASSIGN(platform::File file,
+                  platform::File::from_fd(platform::UniqueFd(config_.pack_fd)));
+    HF_TRY_ASSIGN(const vault::PackReader pack, vault::PackReader::open(file, implied_bytes));
+    HF_TRY_ASSIGN(const Bytes config_object, pack.read_object(vault::ObjectKind::kConfig));
+    HF_TRY_ASSIGN(const model::Hyperparameters hyper,
+                  model::from_json(as_string_view(config_object)));
+    HF_TRY(plan(pack, hyper));
+    HF_TRY_ASSIGN(loaded_->kernels,
+                  kernels::select_kernels(platform::CpuFeatures::detect(), config_.isa));
+    HF_TRY_ASSIGN(loaded_->team, tensor::ThreadTeam::create(config_.threads, config_.usable_cpus));
+    HF_TRY(read_payload(pack));
+    HF_TRY(read_texts(pack));
+    PayloadTensors tensors(pack, loaded_->payload.view());
+    HF_TRY_ASSIGN(loaded_->cache, kvcache::PagedKvCache::create(
+                                      model::kv_layout(hyper, config_.kv_type), fit_.pages));
+    HF_TRY_ASSIGN(loaded_->model, model::Model::load(hyper, tensors, fit_.options));
+    if (static_cast<std::uint32_t>(loaded_->tokenizer->vocab_size()) > hyper.n_vocab) {
+      return corrupt("the vocabulary has more entries than the model has logits");
+    }
+    return ok_status();
+  }
+
+  std::unique_ptr<LoadedModel> take() { return std::move(loaded_); }
+  std::uint64_t limit_bytes() const { return limit_bytes_; }
+  std::uint64_t needed_bytes() const { return needed_bytes_; }
+
+ private:
+  Status plan(const vault::PackReader& pack, const model::Hyperparameters& hyper) {
+    auto fit = Planner(config_, hyper, weights_bytes(pack)).fit();
+    if (LoadFailure* f = std::get_if<LoadFailure>(&fit)) {
+      limit_bytes_ = f->limit_bytes;
+      needed_bytes_ = f->needed_bytes;
+      return std::move(f->error);
+    }
+    fit_ = std::get<MemoryFit>(fit);
+    loaded_->plan = fit_.plan;
+    loaded_->context_reduced = fit_.reduced;
+    return ok_status();
+  }
+
+  // The vocabulary comes first in a pack, and getting it ready takes about as long as reading the
+  // rest of a small model: it is loaded beside the tensors.
+  Status read_payload(const vault::PackReader& pack) {
+    HF_TRY_ASSIGN(loaded_->payload,
+                  platform::LargeBuffer::allocate(pack.payload_bytes(), nullptr, {}));
+    std::uint64_t objects_end = 0;
+    for (const vault::ObjectEntry& o : pack.index().objects)
+      objects_end = std::max(objects_end, o.offset + o.length);
+    const std::uint64_t split = std::min(
+        pack.payload_chunks(), (objects_end + vault::kChunkBytes - 1) / vault::kChunkBytes);
+    HF_TRY(read_parallel(pack, loaded_->payload.bytes(), 0, split, config_.threads));
+    const ByteView object =
+        object_view(pack, vault::ObjectKind::kTokenizer, loaded_->payload.view());
+    if (object.empty()) return corrupt("the model pack has no tokenizer");
+    Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = internal_error("not loaded");
+    std::thread vocabulary([&] { tokenizer = tokenizer::Tokenizer::load(object); });
+    const Status rest = read_parallel(pack, loaded_->payload.bytes(), split, pack.payload_chunks(),
+                                      config_.threads);
+    vocabulary.join();
+    HF_TRY(rest);
+    HF_TRY_ASSIGN(loaded_->tokenizer, std::move(tokenizer));
+    return ok_status();
+  }
+
+  Status read_texts(const vault::PackReader& pack) {
+    const ByteView payload = loaded_->payload.view();
+    const ByteView metadata = object_view(pack, vault::ObjectKind::kMetadata, payload);
+    if (!metadata.empty()) {
+      HF_TRY_ASSIGN(loaded_->metadata, json::parse(as_string_view(metadata)));
+    }
+    loaded_->template_text = config_.template_text;
+    if (loaded_->template_text.empty()) {
+      loaded_->template_text =
+          as_string_view(object_view(pack, vault::ObjectKind::kTemplate, payload));
+    }
+    if (loaded_->template_text.empty()) return ok_status();
+    auto parsed = chat::Template::parse(loaded_->template_text);
+    if (parsed.ok()) {
+      loaded_->chat_template.emplace(std::move(parsed).value());
+    } else {
+      loaded_->template_error = parsed.error();
+    }
+    return ok_status();
+  }
+
+  const LoadConfig& config_;
+  std::unique_ptr<LoadedModel> loaded_;
+  MemoryFit fit_;
+  std::uint64_t limit_bytes_ = 0;
+  std::uint64_t needed_bytes_ = 0;
+};
+
+}  // namespace
+
+Result<LoadConfig> parse_load_config(std::string_view json_text) {
+  HF_TRY_ASSIGN(json::Value value, json::parse(json_text));
+  if (!value.is_object()) return invalid_argument("engine configuration: not an object");
+  Members m(std::move(value.as_object()));
+  LoadConfig c;
+  std::string kv_type = "f16";
+  HF_TRY(m.number("pack_fd", c.pack_fd, 4, 1023));
+  HF_TRY(m.number("threads", c.threads, 1, tensor::ThreadTeam::kThreadsMax));
+  HF_TRY(m.number("usable_cpus", c.usable_cpus, 1, 65536));
+  HF_TRY(m.number("context", c.context, 0, model::kContextMax));
+  HF_TRY(m.number("kv_tokens", c.kv_tokens, 0, std::int64_t{1} << 40));
+  HF_TRY(m.text("kv_type", kv_type));
+  HF_TRY(m.text("isa", c.isa));
+  HF_TRY(m.number("batch_max", c.batch_max, 1, 1024));
+  HF_TRY(m.number("prefill_chunk", c.prefill_chunk, 1, model::kContextMax));
+  HF_TRY(m.number("queue_max", c.queue_max, 1, 65536));
+  HF_TRY(m.number("logits_rows", c.logits_rows, 0, 65536));
+  HF_TRY(m.flag("hidden_states", c.hidden_states));
+  HF_TRY(m.text("template", c.template_text));
+  HF_TRY(m.number("memory_limit_bytes", c.memory_limit_bytes, 0, std::int64_t{1} << 60));
+  HF_TRY(m.nothing_left());
+  if (kv_type != "f16" && kv_type != "f32")
+    return invalid_argument("unsupported kv_type " + kv_type);
+  c.kv_type = kv_type == "f32" ? kvcache::KvType::kF32 : kvcache::KvType::kF16;
+  return c;
+}
+
+std::variant<std::unique_ptr<LoadedModel>, LoadFailure> load_model(const LoadConfig& config) {
+  Loader loader(config);
+  Status status = loader.run();
+  if (!status.ok())
+    return LoadFailure{std::move(status).error(), loader.limit_bytes(), loader.needed_bytes()};
+  return loader.take();
+}
+
+}  // namespace holdfast::enginehost

@@ -1,0 +1,70 @@
+// LoadedModel: everything that a model needs in memory, read from its pack.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "holdfast/base/result.h"
+#include "holdfast/chat/template.h"
+#include "holdfast/json/json.h"
+#include "holdfast/kernels/kernel_table.h"
+#include "holdfast/kvcache/paged_kv_cache.h"
+#include "holdfast/model/model.h"
+#include "holdfast/platform/file.h"
+#include "holdfast/platform/huge_memory.h"
+#include "holdfast/tensor/thread_team.h"
+#include "holdfast/tokenizer/tokenizer.h"
+#include "holdfast/wire/messages.h"
+
+namespace holdfast::enginehost {
+
+// The Load message's configuration, checked.
+struct LoadConfig {
+  int pack_fd = -1;
+  std::uint32_t threads = 1;
+  std::uint32_t usable_cpus = 1;
+  std::uint32_t context = 0;  // 0: the model's own, or the largest that fits
+  std::uint64_t kv_tokens =
+      0;  // KV capacity of all sequences together; 0: context x batch_max, or what fits
+  kvcache::KvType kv_type = kvcache::KvType::kF16;
+  std::string isa;  // forced, or empty
+  std::uint32_t batch_max = 8;
+  std::uint32_t prefill_chunk = 512;
+  std::uint32_t queue_max = 256;
+  std::uint32_t logits_rows = 0;  // rows of logits in one step; at least batch_max
+  bool hidden_states = false;
+  std::string template_text;             // used instead of the pack's chat template
+  std::uint64_t memory_limit_bytes = 0;  // 0: no limit
+};
+
+// kInvalidArgument names the member that is unknown or out of range.
+Result<LoadConfig> parse_load_config(std::string_view json_text);
+
+// Members are destroyed in the reverse of this order: the model before the weights that it views.
+struct LoadedModel {
+  platform::LargeBuffer payload;  // objects and tensors of the pack, verified
+  json::Value metadata;
+  std::string template_text;
+  std::optional<chat::Template> chat_template;
+  std::optional<Error> template_error;  // why there is none although the pack has a template
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer;
+  const kernels::KernelTable* kernels = nullptr;
+  std::unique_ptr<tensor::ThreadTeam> team;
+  std::unique_ptr<kvcache::PagedKvCache> cache;
+  std::unique_ptr<model::Model> model;
+  model::MemoryPlan plan;
+  bool context_reduced = false;  // the model's own context did not fit
+};
+
+struct LoadFailure {
+  Error error;
+  std::uint64_t limit_bytes = 0;   // with kExhausted: what may be used
+  std::uint64_t needed_bytes = 0;  // and what is needed
+};
+
+// Reads the pack in parallel, checks every chunk, builds tokenizer, template and model.
+std::variant<std::unique_ptr<LoadedModel>, LoadFailure> load_model(const LoadConfig& config);
+
+}  // namespace holdfast::enginehost
