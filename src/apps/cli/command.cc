@@ -1,0 +1,36 @@
+#include "command.h"
+
+namespace holdfast::cli {
+
+CLI::App& Registrar::add(const std::string& name, const std::string& text,
+                         const std::vector<std::string>& aliases) {
+  CLI::App* command = root_.add_subcommand(name, text);
+  for (const std::string& alias : aliases) command->alias(alias);
+  command->fallthrough();
+  return *command;
+}
+
+void Registrar::bind(CLI::App& command, Action action) {
+  actions_.emplace_back(&command, std::move(action));
+}
+
+void Registrar::setting_flag(CLI::App& command, const std::string& flag, const std::string& setting,
+                             const std::string& text) {
+  command
+      .add_option_function<std::string>(
+          flag,
+          [this, setting](const std::string& value) {
+            flags_.settings.emplace_back(setting, value);
+          },
+          text + " (" + setting + ")")
+      ->type_name("VALUE");
+}
+
+const Action* Registrar::action_of(const CLI::App* command) const {
+  for (const auto& [app, action] : actions_) {
+    if (app == command) return &action;
+  }
+  return nullptr;
+}
+
+}  // namespace holdfast::cli

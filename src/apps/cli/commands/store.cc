@@ -1,0 +1,193 @@
+// `holdfast ls`, `show`, `rm`, `cp`: what is in the store.
+#include <algorithm>
+#include <map>
+
+#include "../command.h"
+#include "../local_model.h"
+#include "../output.h"
+#include "holdfast/base/units.h"
+
+namespace holdfast::cli {
+
+namespace {
+
+json::Object record_json(const registry::ModelRecord& m) {
+  return json::Object{{"name", m.name.full()},
+                      {"digest", "sha256:" + to_hex(m.pack)},
+                      {"source_digest", "sha256:" + to_hex(m.source)},
+                      {"size", m.size_bytes},
+                      {"created_at", rfc3339(m.created_unix)},
+                      {"architecture", m.facts.architecture},
+                      {"quantization", m.facts.quantization},
+                      {"parameters", m.facts.parameters},
+                      {"context_length", m.facts.context_length},
+                      {"license", m.facts.license},
+                      {"chat_template", m.facts.has_template},
+                      {"sealed", false}};
+}
+
+Status list(Context& context) {
+  HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
+  HF_TRY_ASSIGN(const registry::Listing listing, store->list());
+  for (const std::string& damaged : listing.damaged)
+    notice(context, "warning: damaged entry " + damaged);
+  json::Array document;
+  Table table({"NAME", "ID", "ARCH", "QUANT", "SIZE", "CREATED"});
+  for (const registry::ModelRecord& m : listing.models) {
+    if (context.flags.quiet) print(m.name.shown() + "\n");
+    document.push_back(record_json(m));
+    table.add({m.name.shown(), short_id(context, to_hex(m.pack)), m.facts.architecture,
+               m.facts.quantization, format_bytes(m.size_bytes), time_ago(m.created_unix)});
+  }
+  if (!context.flags.quiet) print_list(context, table, std::move(document));
+  return ok_status();
+}
+
+std::string pretty(const json::Value& v) { return v.is_string() ? v.as_string() : json::write(v); }
+
+void print_section(const std::string& title, const json::Value* object) {
+  if (object == nullptr || !object->is_object() || object->as_object().empty()) return;
+  std::size_t width = 0;
+  for (const json::Member& m : object->as_object()) width = std::max(width, m.key.size());
+  print("\n" + title + "\n");
+  for (const json::Member& m : object->as_object()) {
+    std::string value = pretty(m.value);
+    if (value.size() > 200) value = value.substr(0, 197) + "...";
+    print("  " + m.key + std::string(width - m.key.size() + 2, ' ') + value + "\n");
+  }
+}
+
+// Keys and values of one token, and the memory at the context that was asked for.
+Result<json::Object> memory_json(const json::Value& config, const vault::PackReader& pack,
+                                 std::uint64_t context) {
+  const auto number = [&](const char* key) -> std::uint64_t {
+    const json::Value* v = config.find(key);
+    return v != nullptr && v->is_int() ? static_cast<std::uint64_t>(v->as_int()) : 0;
+  };
+  std::uint64_t weights = 0;
+  for (const vault::TensorEntry& t : pack.index().tensors) weights += t.length;
+  const std::uint64_t per_token =
+      number("n_layers") * number("n_kv_heads") * number("head_dim") * 2 * 2;
+  return json::Object{{"context", context},
+                      {"weights_bytes", weights},
+                      {"kv_bytes_per_token", per_token},
+                      {"kv_bytes", per_token * context},
+                      {"total_bytes", weights + per_token * context}};
+}
+
+Result<json::Object> describe(Context& context, const std::string& name,
+                              std::uint64_t context_length) {
+  HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
+  HF_TRY_ASSIGN(const registry::ModelRecord model, store->resolve(name));
+  HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store->open_pack(model));
+  HF_TRY_ASSIGN(const vault::PackReader pack, vault::PackReader::open(*file));
+  json::Object out = record_json(model);
+  HF_TRY_ASSIGN(const std::vector<registry::ModelName> names, store->aliases_of(model));
+  json::Array aliases;
+  for (const registry::ModelName& n : names) {
+    if (n != model.name) aliases.push_back(n.full());
+  }
+  out.set("aliases", std::move(aliases));
+  if (auto metadata = pack.read_object(vault::ObjectKind::kMetadata); metadata.ok()) {
+    HF_TRY_ASSIGN(json::Value v, json::parse(as_string_view(*metadata)));
+    out.set("metadata", std::move(v));
+  }
+  if (auto config = pack.read_object(vault::ObjectKind::kConfig); config.ok()) {
+    HF_TRY_ASSIGN(json::Value v, json::parse(as_string_view(*config)));
+    const std::uint64_t length = context_length == 0 ? model.facts.context_length : context_length;
+    HF_TRY_ASSIGN(json::Object memory, memory_json(v, pack, length));
+    out.set("memory", std::move(memory));
+    out.set("hyperparameters", std::move(v));
+  }
+  if (auto text = pack.read_object(vault::ObjectKind::kTemplate); text.ok()) {
+    out.set("template", std::string(as_string_view(*text)));
+  }
+  return out;
+}
+
+Status show(Context& context, const std::string& name, std::uint64_t context_length) {
+  HF_TRY_ASSIGN(json::Object card, describe(context, name, context_length));
+  if (context.flags.quiet) {
+    print(card.find("name")->as_string() + "\n");
+    return ok_status();
+  }
+  if (context.json()) {
+    print_json(std::move(card));
+    return ok_status();
+  }
+  if (context.format() == Format::kYaml) {
+    print(to_yaml(std::move(card)));
+    return ok_status();
+  }
+  json::Object main;
+  for (const json::Member& m : card) {
+    if (!m.value.is_object() && m.key != "template") main.set(m.key, m.value);
+  }
+  for (const char* key : {"size"}) {
+    if (const json::Value* v = main.find(key))
+      main.set(key, format_bytes(static_cast<std::uint64_t>(v->as_int())));
+  }
+  const json::Value general(std::move(main));
+  print("Model");
+  print_section("", &general);
+  print_section("Memory at this context", card.find("memory"));
+  print_section("Hyper-parameters", card.find("hyperparameters"));
+  print_section("Metadata", card.find("metadata"));
+  if (context.flags.verbose && card.find("template") != nullptr) {
+    print("\nChat template\n" + card.find("template")->as_string() + "\n");
+  }
+  return ok_status();
+}
+
+Status remove(Context& context, const std::vector<std::string>& names) {
+  HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
+  for (const std::string& name : names) {
+    HF_TRY_ASSIGN(const registry::ModelRecord model, store->resolve(name));
+    HF_TRY_ASSIGN(const std::vector<registry::ModelName> aliases, store->aliases_of(model));
+    const bool last = aliases.size() <= 1;
+    HF_TRY(confirm(context, last ? "remove " + model.name.shown() + " and its " +
+                                       format_bytes(model.size_bytes) + " of weights?"
+                                 : "remove the name " + model.name.shown() +
+                                       "? (the weights stay: they have another name)"));
+    HF_TRY(store->remove(model.name.full()));
+    print((context.flags.quiet ? "" : "removed ") + model.name.shown() + "\n");
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+void add_store(Registrar& r) {
+  CLI::App& ls = r.add("ls", "List the models in the store", {"list"});
+  r.bind(ls, list);
+
+  struct Flags {
+    std::string model;
+    std::string to;
+    std::vector<std::string> models;
+    std::uint64_t context = 0;
+  };
+  auto flags = std::make_shared<Flags>();
+  CLI::App& card = r.add(
+      "show", "Show a model: hyper-parameters, quantisation, licence, memory needed", {"inspect"});
+  card.add_option("MODEL", flags->model, "Name of the model")->required();
+  card.add_option("--context", flags->context, "Context length to plan the memory for, in tokens")
+      ->check(CLI::Range(1, 1 << 27));
+  r.bind(card, [flags](Context& c) { return show(c, flags->model, flags->context); });
+
+  CLI::App& rm = r.add("rm", "Remove models from the store");
+  rm.add_option("MODEL", flags->models, "Names of models")->required();
+  r.bind(rm, [flags](Context& c) { return remove(c, flags->models); });
+
+  CLI::App& cp = r.add("cp", "Give a model another name");
+  cp.add_option("SOURCE", flags->model, "Name of the model")->required();
+  cp.add_option("DEST", flags->to, "The new name")->type_name("NAME[:TAG]")->required();
+  r.bind(cp, [flags](Context& c) -> Status {
+    HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(c));
+    HF_TRY_ASSIGN(const registry::ModelRecord model, store->copy(flags->model, flags->to));
+    print(model.name.shown() + "\n");
+    return ok_status();
+  });
+}
+
+}  // namespace holdfast::cli

@@ -1,0 +1,17 @@
+// From settings and the machine to the configuration of an engine child.
+#pragma once
+
+#include <string>
+
+#include "context.h"
+#include "holdfast/base/result.h"
+#include "holdfast/json/json.h"
+
+namespace holdfast::cli {
+
+// What every engine is started with. The child is jailed and cannot look at the machine itself.
+json::Object engine_config(const Context& context);
+// The program holdfast-engine, beside the running one. kNotFound with a hint.
+Result<std::string> engine_program();
+
+}  // namespace holdfast::cli

@@ -1,0 +1,141 @@
+#include "local_model.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+#include "engine_config.h"
+#include "holdfast/base/units.h"
+#include "holdfast/chat/bundled.h"
+#include "holdfast/importer/importer.h"
+#include "holdfast/platform/clock.h"
+#include "holdfast/platform/filesystem.h"
+#include "output.h"
+
+namespace holdfast::cli {
+
+namespace {
+
+constexpr std::uint64_t kTemplateBytesMax = 512 * kKiB;
+
+// Stateless; the store keeps a reference for as long as the program runs.
+platform::FileSystem& real_files() {
+  static platform::PosixFileSystem files;
+  return files;
+}
+
+std::string file_name(const std::string& path) {
+  return std::filesystem::path(path).filename().string();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<registry::Store>> open_store(const Context& context) {
+  std::string dir = context.settings.text(config::Setting::store_dir);
+  if (dir.empty()) dir = context.data_dir;
+  return registry::Store::open(real_files(), platform::system_clock(), dir);
+}
+
+bool looks_like_path(const std::string& model) {
+  if (model.starts_with("/") || model.starts_with("./") || model.starts_with("../")) return true;
+  if (model.ends_with(".gguf")) return true;
+  std::error_code ec;
+  return std::filesystem::is_regular_file(model, ec);
+}
+
+Result<std::string> template_text(const std::string& name_or_file) {
+  if (const auto bundled = chat::find_bundled(name_or_file)) return std::string(*bundled);
+  auto file = platform::File::open_read(name_or_file);
+  if (!file.ok()) {
+    std::string names;
+    for (const auto& t : chat::bundled_templates())
+      names += (names.empty() ? "" : ", ") + std::string(t.name);
+    return not_found("'" + name_or_file + "' is neither a bundled chat template nor a file")
+        .with_hint("bundled templates: " + names);
+  }
+  HF_TRY_ASSIGN(const Bytes bytes, platform::read_all(*file, kTemplateBytesMax));
+  return std::string(as_string_view(bytes));
+}
+
+Result<registry::ModelRecord> import_path(const Context& context, registry::Store& store,
+                                          const std::string& path, const ImportFlags& flags,
+                                          bool* was_there) {
+  importer::ImportOptions options;
+  options.path = path;
+  options.name = flags.name;
+  options.vocab_only = flags.vocab_only;
+  options.threads = static_cast<unsigned>(engine_config(context).find("threads")->as_int());
+  HF_TRY_ASSIGN(options.engine_program, engine_program());
+  if (!flags.template_name.empty()) {
+    HF_TRY_ASSIGN(options.template_text, template_text(flags.template_name));
+    options.template_name = flags.template_name;
+  }
+  Progress bar(context, "importing " + file_name(path));
+  options.on_progress = [&bar](const importer::Progress& p) {
+    bar.update(p.done_bytes, p.total_bytes);
+  };
+  HF_TRY_ASSIGN(importer::ImportResult result, importer::import_model(store, options));
+  if (was_there != nullptr) *was_there = result.was_there;
+  return std::move(result.model);
+}
+
+LocalModel::TemporaryFolder::~TemporaryFolder() {
+  std::error_code ec;
+  std::filesystem::remove_all(path, ec);
+}
+
+Result<LocalModel> LocalModel::open(const Context& context, const std::string& model) {
+  LocalModel m;
+  HF_TRY_ASSIGN(m.store_, open_store(context));
+  if (!looks_like_path(model)) {
+    HF_TRY_ASSIGN(m.record_, m.store_->resolve(model));
+    return m;
+  }
+  HF_TRY_ASSIGN(m.record_, import_path(context, *m.store_, model, {}));
+  return m;
+}
+
+Result<LocalModel> LocalModel::open_private(const Context& context, const std::string& model,
+                                            bool vocab_only) {
+  if (!looks_like_path(model)) return open(context, model);
+  LocalModel m;
+  std::error_code ec;
+  std::string path = (std::filesystem::temp_directory_path(ec) / "holdfast-eval-XXXXXX").string();
+  if (::mkdtemp(path.data()) == nullptr) return os_error(errno, "make a temporary folder", path);
+  m.folder_ = std::make_shared<TemporaryFolder>(path);
+  HF_TRY_ASSIGN(m.store_, registry::Store::open(real_files(), platform::system_clock(), path));
+  Context quiet = context;
+  quiet.flags.no_progress = true;
+  HF_TRY_ASSIGN(m.record_,
+                import_path(quiet, *m.store_, model,
+                            {.name = "model", .vocab_only = vocab_only, .template_name = {}}));
+  return m;
+}
+
+Result<platform::UniqueFd> LocalModel::open_pack() const {
+  HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record_));
+  const int fd = ::dup(file->fd());
+  if (fd < 0) return os_error(errno, "duplicate a descriptor");
+  return platform::UniqueFd(fd);
+}
+
+Result<Bytes> LocalModel::read_object(vault::ObjectKind kind) const {
+  HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record_));
+  HF_TRY_ASSIGN(const vault::PackReader pack, vault::PackReader::open(*file));
+  return pack.read_object(kind);
+}
+
+Result<std::unique_ptr<backend::EngineProcess>> LocalModel::start_engine(
+    const Context& context, json::Object config) const {
+  backend::EngineProcessOptions options;
+  HF_TRY_ASSIGN(options.program, engine_program());
+  HF_TRY_ASSIGN(options.pack, open_pack());
+  options.config = std::move(config);
+  options.verbose = context.flags.verbose;
+  return backend::EngineProcess::start(std::move(options));
+}
+
+}  // namespace holdfast::cli
