@@ -200,16 +200,24 @@ Result<ConvertResult> Import::run_child(registry::Staging& staging) {
   HF_TRY_ASSIGN(platform::Process child, start_child(staging, std::move(pair.theirs)));
   HF_TRY_ASSIGN(const auto channel, wire::Channel::open(std::move(pair.ours)));
   // A child that died already is noticed when its answer is read.
+  ignore_error(channel->send(wire::Hello{wire::kProtocolVersion, "holdfast"}),
+               "reading tells more");
   ignore_error(channel->send(wire::ImportRequest{encode_request(convert_)}), "reading tells more");
   return follow_child(*channel, child);
 }
 
 Result<ConvertResult> Import::follow_child(wire::Channel& channel, platform::Process& child) {
+  bool hello = false;  // the child's jail is closed
   while (true) {
     if (cancelled()) return holdfast::cancelled("the import was cancelled");
     auto message = channel.receive(platform::Deadline::after(kCancelPoll));
     if (!message.ok() && message.error().code() == ErrorCode::kDeadline) continue;
     if (!message.ok() || !*message) break;
+    if (!hello) {
+      hello = std::holds_alternative<wire::Hello>(**message);
+      if (hello) continue;
+      return internal_error("the import process sent an unexpected message");
+    }
     if (const auto* progress = std::get_if<wire::ImportProgress>(&**message)) {
       report("converting", progress->done_bytes, progress->total_bytes);
     } else if (const auto* error = std::get_if<wire::ErrorReply>(&**message)) {

@@ -7,9 +7,14 @@
 
 namespace holdfast::importer {
 
-// Serves one import over `control` (messages of engine/wire): the request says how many input
-// descriptors follow from 4 on; the one after them is the output. Returns once the result or the
-// error was sent; the error is returned too, for the exit status. Call it inside the jail.
+// The whole child: enters the importer's jail, with limits that follow from the sizes of the
+// inherited files, then serves one import over descriptor 3. `n_parts` input descriptors follow
+// from 4 on; the one after them is the output. kUnsupported where the jail cannot be closed; else
+// as run_import(). Call it first thing, while the process has one thread.
+Status run_import_jailed(unsigned n_parts);
+
+// Serves one import over `control` (messages of engine/wire). Returns once the result or the error
+// was sent; the error is returned too, for the exit status. Call it inside the jail.
 Status run_import(platform::UniqueFd control);
 
 }  // namespace holdfast::importer
