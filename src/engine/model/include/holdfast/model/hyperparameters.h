@@ -99,7 +99,8 @@ inline constexpr std::uint32_t kContextMax = 1u << 27;
 // other.
 Status validate(const Hyperparameters& hyper);
 
-// Canonical JSON: all members, in one order, shortest numbers; equal values give equal bytes.
+// Canonical JSON (docs/formats/hyperparameters.md): all members, in one order, shortest numbers;
+// equal values give equal bytes.
 std::string to_json(const Hyperparameters& hyper);
 // The inverse, validated. kCorrupt for anything that to_json would not have written, unknown
 // members included.
