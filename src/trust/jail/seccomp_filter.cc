@@ -85,26 +85,36 @@ class Rules {
   int error_ = 0;
 };
 
+scmp_arg_cmp argument(unsigned index, scmp_compare comparison, scmp_datum_t value) {
+  return {index, comparison, value, 0};
+}
+
+// True for values in which none of the bits of `mask` is set.
+scmp_arg_cmp no_bits(unsigned index, scmp_datum_t mask) {
+  return {index, SCMP_CMP_MASKED_EQ, mask, 0};
+}
+
 void add_conditional_rules(Rules& rules) {
   // No executable memory at all, which is stricter than "not writable and executable".
-  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), no_bits(2, PROT_EXEC));
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), no_bits(2, PROT_EXEC));
   // Threads, not processes. The filter cannot look behind clone3's pointer: glibc falls back to
   // clone.
-  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_EQ, kThreadFlags));
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(clone), argument(0, SCMP_CMP_EQ, kThreadFlags));
   rules.add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
   // abort() signals its own process.
   rules.add(SCMP_ACT_ALLOW, SCMP_SYS(tgkill),
-            SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid())));
+            argument(0, SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid())));
   // fstat() of glibc; with a name it finds only the empty root.
-  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH));
-  rules.add(SCMP_ACT_ERRNO(EACCES), SCMP_SYS(newfstatat), SCMP_A3(SCMP_CMP_NE, AT_EMPTY_PATH));
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), argument(3, SCMP_CMP_EQ, AT_EMPTY_PATH));
+  rules.add(SCMP_ACT_ERRNO(EACCES), SCMP_SYS(newfstatat), argument(3, SCMP_CMP_NE, AT_EMPTY_PATH));
   // Reading own limits.
-  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0));
-  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFL));
-  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFL));
-  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFD));
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), argument(0, SCMP_CMP_EQ, 0),
+            argument(2, SCMP_CMP_EQ, 0));
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), argument(0, SCMP_CMP_EQ, PR_SET_NAME));
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), argument(1, SCMP_CMP_EQ, F_GETFL));
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), argument(1, SCMP_CMP_EQ, F_SETFL));
+  rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), argument(1, SCMP_CMP_EQ, F_GETFD));
   rules.add(SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl));
 }
 
