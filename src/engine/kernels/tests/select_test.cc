@@ -34,6 +34,18 @@ TEST(SelectTest, ForcedTableThatTheMachineLacksIsUnsupportedAndNamed) {
   }
 }
 
+// The other tests compare every table with the scalar one, which says nothing where there is no
+// other.
+TEST(SelectTest, ThereIsAVectorTableToTest) {
+#if defined(__aarch64__)
+  EXPECT_STREQ(testing::tables().back()->isa, "neon");
+#else
+  if (!CpuFeatures::detect().avx2)
+    GTEST_SKIP() << "this machine has no vector instructions that Holdfast uses";
+  EXPECT_GT(testing::tables().size(), 1u);
+#endif
+}
+
 TEST(SelectTest, UnknownNameIsInvalid) {
   const auto chosen = select_kernels(CpuFeatures::detect(), "sse9");
   ASSERT_FALSE(chosen.ok());
