@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "convert.h"
+#include "digest_cache.h"
 #include "holdfast/platform/file.h"
 #include "holdfast/platform/process.h"
 #include "holdfast/platform/socket.h"
@@ -31,7 +32,10 @@ constexpr auto kExitPatience = std::chrono::seconds(10);
 // One import from the path to the record.
 class Import {
  public:
-  Import(registry::Store& store, const ImportOptions& options) : store_(store), options_(options) {}
+  Import(registry::Store& store, const ImportOptions& options)
+      : store_(store),
+        options_(options),
+        cache_(fs_, platform::system_clock(), store.data_dir() + "/cache/digests.json") {}
 
   Result<ImportResult> run();
 
@@ -39,6 +43,8 @@ class Import {
   Status open_files();
   Status hash_files();
   Status hash_file(std::size_t index);
+  Result<std::optional<registry::ModelRecord>> find_by_cached_digests() const;
+  void remember_digests();
   std::string variant() const;
   Result<ImportResult> convert_and_publish(const registry::ModelName& name);
   Result<ConvertResult> run_child(registry::Staging& staging);
@@ -50,8 +56,10 @@ class Import {
 
   registry::Store& store_;
   const ImportOptions& options_;
-  platform::PosixFileSystem fs_;
+  mutable platform::PosixFileSystem fs_;
+  DigestCache cache_;
   ModelFiles found_;
+  std::vector<platform::FileInfo> infos_;
   std::vector<std::unique_ptr<platform::OpenFile>> files_;
   ConvertOptions convert_;
   crypto::Sha256Digest source_{};
@@ -76,6 +84,8 @@ Status Import::open_files() {
   HF_TRY_ASSIGN(found_, find_model_files(fs_, options_.path));
   for (const std::string& path : found_.paths) {
     HF_TRY_ASSIGN(auto file, fs_.open_read(path));
+    HF_TRY_ASSIGN(const platform::FileInfo info, fs_.stat(path));
+    infos_.push_back(info);
     total_bytes_ += file->size();
     convert_.files.push_back({file->size(), {}});
     files_.push_back(std::move(file));
@@ -136,6 +146,30 @@ Status Import::hash_files() {
   return ok_status();
 }
 
+Result<std::optional<registry::ModelRecord>> Import::find_by_cached_digests() const {
+  std::vector<crypto::Sha256Digest> digests;
+  for (const platform::FileInfo& info : infos_) {
+    const auto digest = cache_.find(info);
+    if (!digest) return std::optional<registry::ModelRecord>();
+    digests.push_back(*digest);
+  }
+  return store_.find_source(vault::source_digest(digests), variant());
+}
+
+// Only for files that are still what they were before they were hashed.
+void Import::remember_digests() {
+  for (std::size_t i = 0; i < infos_.size(); ++i) {
+    const auto now = fs_.stat(found_.paths[i]);
+    const platform::FileInfo& before = infos_[i];
+    if (!now.ok() || now->inode != before.inode || now->size != before.size ||
+        now->modified_unix_ns != before.modified_unix_ns) {
+      continue;
+    }
+    cache_.add(before, convert_.files[i].digest);
+  }
+  cache_.save();
+}
+
 // Everything but the source that the bytes of the pack depend on.
 std::string Import::variant() const {
   std::string variant = "gguf/" + std::to_string(kConverterRevision);
@@ -155,13 +189,15 @@ Result<ImportResult> Import::run() {
   convert_.template_text = options_.template_text;
   convert_.template_name = options_.template_name;
   convert_.threads = std::max(1u, options_.threads);
-  if (Status status = hash_files(); !status.ok()) return about_file(status.error());
-  HF_TRY_ASSIGN(const auto known, store_.find_source(source_, variant()));
-  if (known) {
-    HF_TRY_ASSIGN(registry::ModelRecord record, store_.add_name(*known, name));
-    return ImportResult{std::move(record), true};
+  HF_TRY_ASSIGN(auto known, find_by_cached_digests());
+  if (!known) {
+    if (Status status = hash_files(); !status.ok()) return about_file(status.error());
+    HF_TRY_ASSIGN(known, store_.find_source(source_, variant()));
   }
-  return convert_and_publish(name);
+  if (!known) return convert_and_publish(name);
+  if (source_ == known->source) remember_digests();
+  HF_TRY_ASSIGN(registry::ModelRecord record, store_.add_name(*known, name));
+  return ImportResult{std::move(record), true};
 }
 
 Result<ImportResult> Import::convert_and_publish(const registry::ModelName& name) {
@@ -174,6 +210,7 @@ Result<ImportResult> Import::convert_and_publish(const registry::ModelName& name
   report("finishing", 0, 0);
   HF_TRY_ASSIGN(registry::ModelRecord record,
                 store_.publish(std::move(staging), name, source_, variant(), converted->facts));
+  remember_digests();
   if (record.pack != converted->pack) return internal_error("the pack is not the one announced");
   return ImportResult{std::move(record), false};
 }

@@ -238,6 +238,23 @@ TEST_F(ConvertGolden, EveryTruncationIsATypedError) {
   }
 }
 
+TEST_F(ConvertGolden, NoFlippedHeaderByteCrashes) {
+  Bytes file = golden("quant-IQ1_S");
+  const std::uint64_t header = parsed(file).tensors[0].offset;
+  std::size_t refused = 0;
+  std::size_t tried = 0;
+  for (std::uint64_t at = 0; at < header; at += at < 2048 ? 3 : 23) {
+    for (const int flip : {0x01, 0xff}) {
+      file[at] ^= static_cast<std::byte>(flip);
+      refused += convert_one(file).ok() ? 0 : 1;
+      file[at] ^= static_cast<std::byte>(flip);
+      ++tried;
+    }
+  }
+  EXPECT_GT(tried, 500u);
+  EXPECT_GT(refused, tried / 4);
+}
+
 TEST(ImportProtocol, RoundTripsAndRefuses) {
   ConvertOptions options;
   options.files = {{5, crypto::sha256({})}, {7, crypto::sha256(as_bytes_view("x"))}};

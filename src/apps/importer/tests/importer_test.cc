@@ -101,6 +101,29 @@ TEST_F(Importer, ImportsAndFindsAgain) {
   EXPECT_FALSE(import_model(*store_, options_).ok());
 }
 
+TEST_F(Importer, RecognisesAnUnchangedFileWithoutReadingIt) {
+  const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::hours(1);
+  std::filesystem::last_write_time(model_, old);
+  ASSERT_TRUE(import_model(*store_, options_).ok());
+  bool hashed = false;
+  options_.on_progress = [&](const Progress& p) { hashed = hashed || p.phase == "hashing"; };
+  const auto again = import_model(*store_, options_);
+  ASSERT_TRUE(again.ok());
+  EXPECT_TRUE(again->was_there);
+  EXPECT_FALSE(hashed);
+  // Touched: hashed again, and still the same bytes.
+  std::filesystem::last_write_time(model_, old + std::chrono::seconds(1));
+  EXPECT_TRUE(import_model(*store_, options_)->was_there);
+  EXPECT_TRUE(hashed);
+  // Changed: another model.
+  options_.path = put("Tiny Model.gguf", testing::golden("llama-yarn"));
+  std::filesystem::last_write_time(model_, old + std::chrono::seconds(2));
+  EXPECT_FALSE(import_model(*store_, options_)->was_there);
+  // A damaged cache costs time only.
+  put("data/cache/digests.json", Bytes(50, std::byte{'{'}));
+  EXPECT_TRUE(import_model(*store_, options_)->was_there);
+}
+
 TEST_F(Importer, ImportsSplitModelsFromAnyPartOrTheFolder) {
   const auto parts = testing::split_in_two(testing::golden("llama-tied-ropefreqs"));
   put("split/big-00001-of-00002.gguf", parts[0]);
@@ -162,6 +185,8 @@ TEST_F(Importer, SurvivesChildrenThatMisbehave) {
   EXPECT_THAT(failure().client_message(), HasSubstr("Tiny Model.gguf"));
   options_.engine_program = "/nonexistent/holdfast-engine";
   failure();
+  options_.engine_program = script(kChild + " \"$@\" & sleep 0.02; kill -9 $!; exit 9");
+  ignore_error(import_model(*store_, options_), "it may have been done before the kill");
   // And the next import works.
   options_.engine_program = kChild;
   EXPECT_TRUE(import_model(*store_, options_).ok());
