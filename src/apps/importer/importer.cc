@@ -46,7 +46,10 @@ class Import {
   Result<std::optional<registry::ModelRecord>> find_by_cached_digests() const;
   void remember_digests();
   std::string variant() const;
+  Result<ImportResult> add_name(const registry::ModelRecord& known,
+                                const registry::ModelName& name);
   Result<ImportResult> convert_and_publish(const registry::ModelName& name);
+  Result<std::unique_ptr<registry::Staging>> stage_or_wait();
   Result<ConvertResult> run_child(registry::Staging& staging);
   Result<platform::Process> start_child(registry::Staging& staging, platform::UniqueFd control);
   Result<ConvertResult> follow_child(wire::Channel& channel, platform::Process& child);
@@ -196,15 +199,34 @@ Result<ImportResult> Import::run() {
   }
   if (!known) return convert_and_publish(name);
   if (source_ == known->source) remember_digests();
-  HF_TRY_ASSIGN(registry::ModelRecord record, store_.add_name(*known, name));
+  return add_name(*known, name);
+}
+
+Result<ImportResult> Import::add_name(const registry::ModelRecord& known,
+                                      const registry::ModelName& name) {
+  HF_TRY_ASSIGN(registry::ModelRecord record, store_.add_name(known, name));
   return ImportResult{std::move(record), true};
 }
 
-Result<ImportResult> Import::convert_and_publish(const registry::ModelName& name) {
+// While another process converts the same file, its result is worth waiting for.
+Result<std::unique_ptr<registry::Staging>> Import::stage_or_wait() {
   // Most types keep their size; what a pack adds is rounding and the tokenizer's tables. Types that
   // grow more run into the real limit of the disk, which is reported as well.
   const std::uint64_t expected = options_.vocab_only ? 0 : total_bytes_ + total_bytes_ / 16;
-  HF_TRY_ASSIGN(auto staging, store_.stage(source_, expected));
+  while (true) {
+    auto staging = store_.stage(source_, expected);
+    if (staging.ok() || staging.error().code() != ErrorCode::kUnavailable) return staging;
+    if (cancelled()) return holdfast::cancelled("the import was cancelled");
+    report("waiting", 0, 0);
+    std::this_thread::sleep_for(kCancelPoll);
+  }
+}
+
+Result<ImportResult> Import::convert_and_publish(const registry::ModelName& name) {
+  HF_TRY_ASSIGN(auto staging, stage_or_wait());
+  // Somebody else may have finished just before.
+  HF_TRY_ASSIGN(const auto known, store_.find_source(source_, variant()));
+  if (known) return add_name(*known, name);
   auto converted = run_child(*staging);
   if (!converted.ok()) return about_file(converted.error());
   report("finishing", 0, 0);

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "golden_files.h"
@@ -190,6 +191,25 @@ TEST_F(Importer, SurvivesChildrenThatMisbehave) {
   // And the next import works.
   options_.engine_program = kChild;
   EXPECT_TRUE(import_model(*store_, options_).ok());
+}
+
+TEST_F(Importer, TwoImportsOfOneFileConvertItOnce) {
+  std::vector<std::optional<ImportResult>> results(2);
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    threads.emplace_back([&, i] {
+      ImportOptions options = options_;
+      options.name = "m" + std::to_string(i);
+      auto result = import_model(*store_, options);
+      EXPECT_TRUE(result.ok()) << result.error().to_string();
+      if (result.ok()) results[i] = *std::move(result);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_TRUE(results[0] && results[1]);
+  EXPECT_NE(results[0]->was_there, results[1]->was_there);
+  EXPECT_EQ(results[0]->model.pack, results[1]->model.pack);
+  EXPECT_EQ(store_->list()->models.size(), 2u);
 }
 
 TEST_F(Importer, CancelsSoon) {

@@ -14,7 +14,7 @@
 namespace holdfast::importer {
 
 struct Progress {
-  std::string phase;  // "hashing", "converting", "finishing"
+  std::string phase;  // "hashing", "waiting", "converting", "finishing"
   std::uint64_t done_bytes = 0;
   std::uint64_t total_bytes = 0;
 };
