@@ -42,7 +42,7 @@ class Determinism : public testing::TestWithParam<const char*> {
     for (const GoldenSequence& s : golden_.sequences) {
       if (s.ids.size() > longest_.ids.size()) longest_ = s;
     }
-    tiny_ = TinyModel::open(golden_dir() + "/" + longest_.gguf);
+    tiny_ = TinyModel::open(longest_.gguf);
   }
   std::vector<float> run(const KernelTable& table, const RunOptions& options) {
     return run_logits(*tiny_, table, longest_.context, longest_.ids, options);
@@ -167,7 +167,8 @@ TEST_P(Determinism, SharedPagesDoNotMatter) {
 
 INSTANTIATE_TEST_SUITE_P(Tiny, Determinism,
                          testing::Values("llama-gqa-untied", "llama-tied-ropefreqs", "quant-Q4_0",
-                                         "quant-Q2_K", "qwen2-bias", "gemma3", "phi3-longrope"),
+                                         "quant-Q2_K", "qwen2-bias", "gemma3", "phi3-longrope",
+                                         "olmo2"),
                          [](const auto& instance) {
                            std::string name = instance.param;
                            for (char& c : name) c = c == '-' ? '_' : c;

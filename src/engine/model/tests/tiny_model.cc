@@ -72,16 +72,16 @@ std::vector<T> integers(const json::Value& v) {
   return out;
 }
 
-GoldenSequence read_sequence(const json::Value& line) {
+GoldenSequence read_sequence(const std::string& dir, const json::Value& line) {
   GoldenSequence s;
   s.model = line.find("model")->as_string();
-  s.gguf = line.find("gguf")->as_string();
+  s.gguf = dir + "/" + line.find("gguf")->as_string();
   s.architecture = line.find("arch")->as_string();
   s.context = static_cast<std::uint32_t>(line.find("n_ctx")->as_int());
   s.ids = integers<std::int32_t>(*line.find("ids"));
   s.positions = integers<std::uint32_t>(*line.find("positions"));
   s.row_floats = static_cast<std::uint32_t>(line.find("row_floats")->as_int());
-  const std::string rows = read_text(golden_dir() + "/" + line.find("file")->as_string());
+  const std::string rows = read_text(dir + "/" + line.find("file")->as_string());
   const auto first = static_cast<std::size_t>(line.find("first_row")->as_int());
   s.exact.resize(s.positions.size() * s.row_floats);
   const std::size_t offset = first * s.row_floats * sizeof(float);
@@ -137,17 +137,21 @@ Result<LoadedTensor> TinyModel::get(std::string_view name) {
 
 std::map<std::string, GoldenModel> golden_models() {
   std::map<std::string, GoldenModel> models;
-  for (const json::Value& line : read_lines(golden_dir() + "/index.jsonl")) {
-    if (line.find("kind")->as_string() != "logits") continue;
-    const std::string& name = line.find("model")->as_string();
-    if (find_family(line.find("arch")->as_string()) == nullptr) continue;
-    models[name].sequences.push_back(read_sequence(line));
-  }
+  const auto add = [&](const std::string& dir) {
+    for (const json::Value& line : read_lines(dir + "/index.jsonl")) {
+      if (line.find("kind")->as_string() != "logits") continue;
+      if (find_family(line.find("arch")->as_string()) == nullptr) continue;
+      GoldenModel& model = models[line.find("model")->as_string()];
+      model.only_floats = true;
+      model.sequences.push_back(read_sequence(dir, line));
+    }
+  };
+  add(golden_dir());
+  add(golden_dir() + "/../families");
   for (const json::Value& line : read_lines(golden_dir() + "/errors.jsonl")) {
     const auto it = models.find(line.find("model")->as_string());
     if (it == models.end()) continue;
     it->second.llamacpp_rel_l2 = line.find("llamacpp_default")->find("rel_l2")->as_double();
-    it->second.only_floats = true;
     for (const json::Value& type : line.find("tensor_types")->as_array()) {
       const std::string& t = type.as_string();
       it->second.only_floats &= t == "F32" || t == "F16" || t == "BF16";

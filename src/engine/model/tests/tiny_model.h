@@ -42,7 +42,7 @@ class TinyModel final : public TensorProvider {
 // One line of tests/golden/tiny/index.jsonl with its exact rows.
 struct GoldenSequence {
   std::string model;  // with "@ctx512" where it was run with that context
-  std::string gguf;
+  std::string gguf;   // its path
   std::string architecture;
   std::uint32_t context = 0;
   std::vector<std::int32_t> ids;
@@ -53,12 +53,13 @@ struct GoldenSequence {
 
 struct GoldenModel {
   std::vector<GoldenSequence> sequences;
-  double llamacpp_rel_l2 = 0;  // with its default f16 cache
+  double llamacpp_rel_l2 = 0;  // with its default f16 cache; 0 where not recorded
   bool only_floats = false;    // F32, F16, BF16 weights
 };
 
+// tests/golden/tiny.
 std::string golden_dir();
-// By name, in the order of the index: models whose architecture is supported.
+// By name: models of tests/golden/tiny and tests/golden/families whose architecture is supported.
 std::map<std::string, GoldenModel> golden_models();
 
 struct RunOptions {
