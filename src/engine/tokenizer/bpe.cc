@@ -1,6 +1,7 @@
 #include "bpe.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 #include <string>
 

@@ -36,6 +36,7 @@ struct Tokenizer::State {
   SpecialMatcher matcher;
   SpecialIds special;
   SplitRule rule;
+  PrefixFilter prefixes;  // WordPiece only
 };
 
 Tokenizer::Tokenizer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -71,6 +72,7 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::load_checked(Bytes owned, ByteView
   if (missing) return corrupt("the tokenizer object is damaged", "a special token is missing");
   auto state = std::make_unique<State>(std::move(owned), view);
   state->rule = rule;
+  if (word_piece) state->prefixes = PrefixFilter(state->object);
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(state)));
 }
 
@@ -86,7 +88,7 @@ Result<std::vector<TokenId>> Tokenizer::encode_pieces(std::span<const TextPiece>
   for (const TextPiece& piece : pieces) {
     total += piece.text.size();
     if (total > kMaxEncodeBytes) {
-      return invalid_argument("the text is longer than 64 MiB, the most that is tokenised at once");
+      return invalid_argument("the text is longer than 16 MiB, the most that is tokenised at once");
     }
   }
   std::string joined;
@@ -125,7 +127,7 @@ std::vector<TokenId> Tokenizer::State::encode(std::string_view text,
       if (f.token != kNone) {
         out.push_back(static_cast<TokenId>(f.token));
       } else if (word_piece) {
-        encode_word_piece(object, part, out);
+        encode_word_piece(object, prefixes, part, out);
       } else {
         bpe.encode(part, out);
       }

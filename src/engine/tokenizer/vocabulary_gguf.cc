@@ -103,7 +103,8 @@ class Reader {
     }
     v_.tokens.reserve(tokens->size());
     for (std::size_t i = 0; i < tokens->size(); ++i) {
-      std::string text((*tokens)[i]);
+      // Up to a NUL: the programs that these files are made for read tokens as C strings.
+      std::string text((*tokens)[i].substr(0, (*tokens)[i].find('\0')));
       if (text.empty()) text = "[EMPTY_" + std::to_string(i) + "]";
       v_.tokens.push_back(std::move(text));
     }

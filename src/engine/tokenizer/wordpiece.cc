@@ -1,6 +1,7 @@
 #include "wordpiece.h"
 
 #include <algorithm>
+#include <bit>
 #include <string>
 
 #include "holdfast/base/utf8.h"
@@ -25,7 +26,8 @@ bool is_ideograph(char32_t c) {
 // whole.
 class WordEncoder {
  public:
-  WordEncoder(const ObjectView& object, std::vector<TokenId>& out) : object_(&object), out_(&out) {}
+  WordEncoder(const ObjectView& object, const PrefixFilter& prefixes, std::vector<TokenId>& out)
+      : object_(&object), prefixes_(&prefixes), out_(&out) {}
 
   void encode(std::string_view word) {
     const std::size_t before = out_->size();
@@ -51,9 +53,10 @@ class WordEncoder {
     std::uint64_t hash = hash_start();
     for (std::size_t i = 0; i < longest; ++i) {
       hash = hash_byte(hash, text_[pos + i]);
+      if (!prefixes_->may_begin(hash)) break;
       hashes_.push_back(hash);
     }
-    for (std::size_t n = longest; n > 0; --n) {
+    for (std::size_t n = hashes_.size(); n > 0; --n) {
       const std::string_view part = std::string_view(text_).substr(pos, n);
       const std::uint32_t token = object_->find(part, hash_finish(hashes_[n - 1]));
       if (token == kNone) continue;
@@ -64,6 +67,7 @@ class WordEncoder {
   }
 
   const ObjectView* object_;
+  const PrefixFilter* prefixes_;
   std::vector<TokenId>* out_;
   std::string text_;
   std::vector<std::uint64_t> hashes_;
@@ -71,10 +75,24 @@ class WordEncoder {
 
 }  // namespace
 
-void encode_word_piece(const ObjectView& object, std::string_view text, std::vector<TokenId>& out) {
+PrefixFilter::PrefixFilter(const ObjectView& object) {
+  constexpr std::size_t kBitsPerPrefix = 16;  // one wrong yes in sixteen
+  const ObjectHeader& h = object.header();
+  bits_.resize(std::bit_ceil(kBitsPerPrefix * std::size_t{h.text_bytes} + 1));
+  for (std::uint32_t id = 0; id < h.tokens; ++id) {
+    std::uint64_t hash = hash_start();
+    for (const char c : object.text(id)) {
+      hash = hash_byte(hash, c);
+      bits_[slot(hash)] = true;
+    }
+  }
+}
+
+void encode_word_piece(const ObjectView& object, const PrefixFilter& prefixes,
+                       std::string_view text, std::vector<TokenId>& out) {
   const bool lowercase = object.flag(kFlagLowercase);
   const bool strip_accents = object.flag(kFlagStripAccents);
-  WordEncoder encoder(object, out);
+  WordEncoder encoder(object, prefixes, out);
   std::string word;
   const auto flush = [&] {
     if (!word.empty()) encoder.encode(word);

@@ -16,8 +16,9 @@
 
 namespace holdfast::tokenizer {
 
-// Longest text that one call encodes: positions are 32-bit, and no context is anywhere near it.
-inline constexpr std::size_t kMaxEncodeBytes = 64u << 20;
+// Longest text that one call encodes: some 4 M tokens, more than any context, for up to 30 bytes of
+// memory each.
+inline constexpr std::size_t kMaxEncodeBytes = 16u << 20;
 
 struct EncodeOptions {
   bool add_special = false;    // the model's bos, eos and sep as its flags say
