@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "holdfast/base/utf8.h"
 #include "holdfast/http/sse.h"
 
 namespace holdfast::gateway {
@@ -13,12 +14,37 @@ namespace {
 // not fill the queue for everybody else.
 constexpr std::size_t kRunsAtOnceMax = 8;
 
+// Text and tokens of one frame: small against the cap on unsent bytes, also with 20 alternatives
+// per token.
+constexpr std::size_t kFrameTextMax = 8 * 1024;
+constexpr std::size_t kFrameTokensMax = 16;
+
 std::optional<std::uint64_t> header_number(const http::Request& request, std::string_view name) {
   const std::string_view text = request.headers.get(name);
   std::uint64_t value = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || code != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
+}
+
+// The beginning of what waits, as much as fits one frame.
+ChoiceText take_part(ChoiceText& pending) {
+  ChoiceText part;
+  part.text_offset = pending.text_offset;
+  if (pending.text.size() > kFrameTextMax) {
+    const std::size_t cut =
+        complete_utf8_prefix(std::string_view(pending.text).substr(0, kFrameTextMax));
+    part.text = pending.text.substr(0, cut);
+    pending.text.erase(0, cut);
+  } else {
+    part.text.swap(pending.text);
+  }
+  const auto count = static_cast<std::ptrdiff_t>(std::min(pending.tokens.size(), kFrameTokensMax));
+  const auto end = pending.tokens.begin() + count;
+  part.tokens.assign(std::make_move_iterator(pending.tokens.begin()), std::make_move_iterator(end));
+  pending.tokens.erase(pending.tokens.begin(), end);
+  for (const auto& token : part.tokens) pending.text_offset += count_characters(token.bytes);
+  return part;
 }
 
 AnswerFormat::Identity identity_of(const Gateway::Impl& gateway, const GenerationSpec& spec,
@@ -307,18 +333,15 @@ void Generation::write(std::string_view frame) {
   arm_ping();
 }
 
-// Sends what has come while the reader takes it; what it does not take yet is merged into one later
-// frame.
+// Sends what has come while the reader takes it; what it does not take yet is merged into fewer,
+// larger frames.
 void Generation::pump() {
   if (!spec_.stream || done_ || !writer_->stream_started()) return;
   for (Run& run : runs_) {
-    if (!writer_->writable()) return;
-    ChoiceText& delta = run.pending;
-    if (!delta.text.empty() || !delta.tokens.empty()) {
-      delta.text_offset = run.text.text_offset;
-      write(format_.delta_frame(run.choice, delta));
-      for (const auto& token : delta.tokens) run.text.text_offset += count_characters(token.bytes);
-      delta = ChoiceText();
+    while (!run.pending.text.empty() || !run.pending.tokens.empty()) {
+      if (!writer_->writable()) return;
+      const ChoiceText part = take_part(run.pending);
+      write(format_.delta_frame(run.choice, part));
     }
     if (run.finished && !run.finish_sent) {
       run.finish_sent = true;

@@ -28,8 +28,8 @@ class Collector final : public beast::basic_parser<kIsRequest> {
   std::string* body = nullptr;
   std::uint64_t body_bytes = 0;
   std::size_t body_bytes_max = std::numeric_limits<std::size_t>::max();
-  std::size_t chunk_extension_bytes_max = std::numeric_limits<std::size_t>::max();
   bool too_large = false;
+  bool chunk_header = false;  // one was read
 
  private:
   void on_request_impl(beast::verb, beast_view name, beast_view text, int v,
@@ -61,8 +61,8 @@ class Collector final : public beast::basic_parser<kIsRequest> {
   std::size_t on_body_impl(beast_view text, beast_error& error) override {
     return append(text, error);
   }
-  void on_chunk_header_impl(std::uint64_t size, beast_view extension, beast_error& error) override {
-    if (extension.size() > chunk_extension_bytes_max) error = beast::error::bad_chunk_extension;
+  void on_chunk_header_impl(std::uint64_t size, beast_view, beast_error& error) override {
+    chunk_header = true;
     // Compared before a byte of the chunk is taken; the sum cannot overflow because both terms are
     // checked.
     if (size > body_bytes_max || body_bytes + size > body_bytes_max) {
@@ -79,6 +79,7 @@ class Collector final : public beast::basic_parser<kIsRequest> {
 };
 
 constexpr HttpError kBadRequest{400, "invalid_request", "The request is not valid HTTP/1.1."};
+constexpr HttpError kLongChunk{400, "invalid_request", "A chunk header is too long."};
 constexpr HttpError kBodyTooLarge{413, "request_too_large", "The request body is too large."};
 
 }  // namespace
@@ -88,7 +89,6 @@ struct RequestParser::Impl {
     parser.header_limit(static_cast<std::uint32_t>(limits.header_bytes_max + 16));
     parser.body_limit(boost::none);  // ours is checked in the collector, with our own error
     parser.body_bytes_max = limits.body_bytes_max;
-    parser.chunk_extension_bytes_max = limits.chunk_header_bytes_max;
     parser.body = &request.body;
   }
 
@@ -158,25 +158,27 @@ std::size_t RequestParser::Impl::feed_head(std::string_view bytes) {
 }
 
 std::size_t RequestParser::Impl::feed_body(std::string_view bytes) {
-  // Beast asserts that an unfinished last chunk comes back with at least the bytes that can
-  // complete it: 0 CR LF CR LF.
-  if (needs_more && bytes.size() < 5 && bytes.front() == '0') return 0;
+  if (bytes.empty()) return 0;
+  // Beast asserts that a last chunk which is the first one comes back with at least the bytes that
+  // can complete it: 0 CR LF CR LF. After another chunk a CR LF stands before it.
+  if (needs_more && parser.body_bytes == 0 && bytes.size() < 5 && bytes.front() == '0') return 0;
+  // What is not consumed, or is consumed as a chunk header, is at most a header or the last chunk
+  // with its trailer. 4: the CR LF pairs around it.
+  const std::size_t header_max = limits.chunk_header_bytes_max + 4;
   std::size_t used = 0;
   while (used < bytes.size() && !parser.is_done()) {
     beast_error error;
+    parser.chunk_header = false;
     const std::size_t n = parser.put({bytes.data() + used, bytes.size() - used}, error);
     used += n;
     needs_more = error == beast::error::need_more;
     if (parser.too_large) return fail(kBodyTooLarge);
+    if (parser.chunk_header && n > header_max) return fail(kLongChunk);
     if (needs_more) break;
     if (error) return fail(kBadRequest);
   }
-  if (parser.is_done()) {
-    state = State::kDone;
-  } else if (bytes.size() - used > limits.chunk_header_bytes_max + 4) {
-    // Only a chunk header or a trailer is ever left unconsumed. 4: the CR LF pairs around it.
-    return fail({400, "invalid_request", "A chunk header is too long."});
-  }
+  if (!parser.is_done()) return bytes.size() - used > header_max ? fail(kLongChunk) : used;
+  state = State::kDone;
   return used;
 }
 
@@ -241,7 +243,8 @@ ResponseParser::ResponseParser(ResponseParser&&) noexcept = default;
 ResponseParser& ResponseParser::operator=(ResponseParser&&) noexcept = default;
 
 std::size_t ResponseParser::feed(std::string_view bytes, std::string& body) {
-  if (impl_->needs_more && bytes.size() < 5 && bytes.front() == '0')
+  const bool first_chunk = impl_->needs_more && impl_->parser->body_bytes == 0;
+  if (first_chunk && !bytes.empty() && bytes.size() < 5 && bytes.front() == '0')
     return 0;  // as in RequestParser
   std::size_t used = 0;
   while (used < bytes.size() && (state() == State::kHead || state() == State::kBody)) {

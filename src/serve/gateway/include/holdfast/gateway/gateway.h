@@ -38,6 +38,9 @@ struct GatewayOptions {
 // Names and states that /readyz reports, besides its own.
 using ReadinessCheck = std::function<std::vector<std::pair<std::string, bool>>()>;
 
+// To stop: begin_drain(), then end_generations(), close the server, destroy the gateway, then the
+// backend, then the loop.
+//
 // References outlive the gateway; the gateway outlives the server that its hooks are given to.
 // Everything runs on the loop's thread except where the backend calls back, which only posts to the
 // loop.

@@ -1,0 +1,238 @@
+// Whole answers of /v1/chat/completions and /v1/completions, and what the backend was asked for.
+#include <cmath>
+
+#include "gateway_fixture.h"
+
+namespace holdfast::gateway::testing_support {
+namespace {
+
+using testing::ElementsAre;
+using testing::MatchesRegex;
+
+class GenerationTest : public GatewayTest {
+ protected:
+  static const json::Value& choice(const Answer& answer, std::size_t i) {
+    return answer.json.find("choices")->as_array().at(i);
+  }
+  static std::string text(const Answer& answer, std::size_t i = 0) {
+    const json::Value& c = choice(answer, i);
+    const json::Value* message = c.find("message");
+    return (message == nullptr ? c.find("text") : message->find("content"))->as_string();
+  }
+  static std::string reason(const Answer& answer, std::size_t i = 0) {
+    return choice(answer, i).find("finish_reason")->as_string();
+  }
+};
+
+const std::string kAnswer = "Hello, wörld 🌍!";
+
+TEST_F(GenerationTest, ChatBodyIsComplete) {
+  start();
+  const Answer answer = chat("hi");
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_THAT(answer.json.find("id")->as_string(), MatchesRegex("chatcmpl-[a-z2-7]{32}"));
+  EXPECT_EQ(answer.json.find("object")->as_string(), "chat.completion");
+  EXPECT_TRUE(answer.json.find("created")->is_int());
+  EXPECT_EQ(answer.json.find("model")->as_string(), "tiny:latest");
+  EXPECT_THAT(answer.json.find("system_fingerprint")->as_string(), MatchesRegex("fp_[0-9a-f]{16}"));
+  EXPECT_EQ(text(answer), kAnswer);
+  EXPECT_EQ(reason(answer), "stop");
+  const json::Value* message = choice(answer, 0).find("message");
+  EXPECT_EQ(message->find("role")->as_string(), "assistant");
+  EXPECT_TRUE(message->find("refusal")->is_null());
+  EXPECT_TRUE(choice(answer, 0).find("logprobs")->is_null());
+  EXPECT_EQ(
+      json::write(*answer.json.find("usage")),
+      R"({"prompt_tokens":1,"completion_tokens":6,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":0},)"
+      R"("completion_tokens_details":{"reasoning_tokens":0}})");
+  // Ids differ, the fingerprint does not.
+  const Answer other = chat("hi");
+  EXPECT_NE(other.json.find("id")->as_string(), answer.json.find("id")->as_string());
+  EXPECT_EQ(other.json.find("system_fingerprint")->as_string(),
+            answer.json.find("system_fingerprint")->as_string());
+}
+
+TEST_F(GenerationTest, ModelIsGivenBackAsRequested) {
+  options_.default_model = "tiny";
+  start();
+  const std::string messages = R"("messages":[{"role":"user","content":"hi"}])";
+  EXPECT_EQ(ask("POST", "/chat/completions", R"({"model":"t",)" + messages + "}")
+                .json.find("model")
+                ->as_string(),
+            "t");
+  EXPECT_EQ(ask("POST", "/chat/completions", "{" + messages + "}").json.find("model")->as_string(),
+            "tiny:latest");
+  EXPECT_EQ(fake_.requests().front().model, "tiny:latest");
+}
+
+TEST_F(GenerationTest, RequestReachesTheBackend) {
+  start();
+  chat(
+      "hi",
+      R"(,"temperature":0.5,"top_p":0.9,"top_k":40,"min_p":0.1,"typical_p":0.8,"presence_penalty":1,)"
+      R"("frequency_penalty":-1,"repetition_penalty":1.1,"repeat_last_n":32,"seed":11,"stop":["a","b"],)"
+      R"("max_tokens":7,"max_completion_tokens":5,"logit_bias":{"5":-100},"ignore_eos":true,"logprobs":true,)"
+      R"("top_logprobs":3,"keep_alive":"5m","tools":[{"type":"function","function":{"name":"f"}}],)"
+      R"("reasoning_effort":"low")");
+  ASSERT_EQ(fake_.requests().size(), 1u);
+  const backend::GenerateRequest r = fake_.requests().front();
+  EXPECT_EQ(r.sampling.temperature, 0.5);
+  EXPECT_EQ(r.sampling.top_p, 0.9);
+  EXPECT_EQ(r.sampling.top_k, 40);
+  EXPECT_EQ(r.sampling.min_p, 0.1);
+  EXPECT_EQ(r.sampling.typical_p, 0.8);
+  EXPECT_EQ(r.sampling.presence_penalty, 1);
+  EXPECT_EQ(r.sampling.frequency_penalty, -1);
+  EXPECT_EQ(r.sampling.repeat_penalty, 1.1);
+  EXPECT_EQ(r.sampling.repeat_last_n, 32);
+  EXPECT_EQ(r.sampling.seed, 11);
+  EXPECT_TRUE(r.sampling.ignore_eos);
+  EXPECT_THAT(r.sampling.logit_bias, ElementsAre(std::pair<std::int32_t, float>(5, -100.0f)));
+  EXPECT_THAT(r.stop, ElementsAre("a", "b"));
+  EXPECT_EQ(r.max_tokens, 5u);
+  EXPECT_TRUE(r.want_logprobs);
+  EXPECT_EQ(r.top_logprobs, 3u);
+  EXPECT_EQ(r.keep_alive, std::chrono::minutes(5));
+  const auto& prompt = std::get<backend::ChatPrompt>(r.prompt);
+  EXPECT_EQ(prompt.tools.as_array().size(), 1u);
+  EXPECT_EQ(prompt.template_arguments.find("reasoning_effort")->as_string(), "low");
+  chat("hi", R"(,"tool_choice":"none","tools":[{"type":"function","function":{"name":"f"}}])");
+  EXPECT_TRUE(std::get<backend::ChatPrompt>(fake_.requests().back().prompt).tools.is_null());
+}
+
+TEST_F(GenerationTest, DefaultsAreThoseOfTheApi) {
+  start();
+  chat("hi");
+  const backend::GenerateRequest r = fake_.requests().front();
+  EXPECT_EQ(r.sampling.temperature, 1.0);
+  EXPECT_EQ(r.sampling.top_p, 1.0);
+  EXPECT_EQ(r.sampling.top_k, 0);
+  EXPECT_EQ(r.sampling.repeat_penalty, 1.0);
+  EXPECT_FALSE(r.sampling.seed.has_value());
+  EXPECT_FALSE(r.max_tokens.has_value());
+  EXPECT_FALSE(r.want_logprobs);
+}
+
+TEST_F(GenerationTest, LengthAndStop) {
+  start();
+  const Answer cut = chat("hi", R"(,"max_tokens":2)");
+  EXPECT_EQ(text(cut), "Hello,");
+  EXPECT_EQ(reason(cut), "length");
+  // Begins in one token and ends in the next.
+  const Answer stopped = chat("say abcdef", R"(,"stop":["zz","cde"])");
+  EXPECT_EQ(text(stopped), "ab");
+  EXPECT_EQ(reason(stopped), "stop");
+}
+
+TEST_F(GenerationTest, SeveralChoicesAndSeeds) {
+  start();
+  const Answer answer = chat("hi", R"(,"n":3,"seed":40)");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(text(answer, static_cast<std::size_t>(i)), kAnswer + " #" + std::to_string(40 + i));
+    EXPECT_EQ(choice(answer, static_cast<std::size_t>(i)).find("index")->as_int(), i);
+  }
+  EXPECT_EQ(answer.json.find("usage")->find("prompt_tokens")->as_int(), 1);
+  EXPECT_EQ(answer.json.find("usage")->find("completion_tokens")->as_int(), 21);
+}
+
+TEST_F(GenerationTest, ManyPromptsAreRunAFewAtATime) {
+  start();
+  std::string prompts = "[\"say 0\"";
+  for (int i = 1; i < 40; ++i) prompts += ",\"say " + std::to_string(i) + "\"";
+  const Answer answer = complete(prompts + "]", R"(,"n":2)");
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  for (int i = 0; i < 80; ++i)
+    EXPECT_EQ(text(answer, static_cast<std::size_t>(i)), std::to_string(i / 2));
+  EXPECT_EQ(answer.json.find("usage")->find("prompt_tokens")->as_int(), 40 * 2);
+  EXPECT_LE(fake_.most_running(), 8u);
+}
+
+TEST_F(GenerationTest, CompletionBodyAndPromptForms) {
+  start();
+  const Answer answer = complete("\"hi\"");
+  EXPECT_THAT(answer.json.find("id")->as_string(), MatchesRegex("cmpl-[a-z2-7]{32}"));
+  EXPECT_EQ(answer.json.find("object")->as_string(), "text_completion");
+  EXPECT_EQ(text(answer), kAnswer);
+  EXPECT_EQ(choice(answer, 0).find("message"), nullptr);
+  complete("[1,2,3]");
+  EXPECT_THAT(std::get<backend::TokenPrompt>(fake_.requests().back().prompt).tokens,
+              ElementsAre(1, 2, 3));
+  EXPECT_EQ(complete("[[1],[2,3]]").json.find("choices")->as_array().size(), 2u);
+  EXPECT_EQ(complete("[\"a\",\"b\"]").json.find("choices")->as_array().size(), 2u);
+}
+
+TEST_F(GenerationTest, EchoPutsThePromptFirst) {
+  start();
+  EXPECT_EQ(text(complete("\"say x\"", R"(,"echo":true)")), "say xx");
+  EXPECT_EQ(text(complete("[197,198]", R"(,"echo":true)")), "ab" + kAnswer);
+  EXPECT_EQ(complete("[1000]", R"(,"echo":true)").error("param"), "prompt");
+  const Answer scored = complete("\"say xy\"", R"(,"echo":true,"logprobs":1)");
+  const json::Value* logprobs = choice(scored, 0).find("logprobs");
+  EXPECT_EQ(json::write(*logprobs->find("tokens")), R"(["say xy","x","y"])");
+  EXPECT_EQ(json::write(*logprobs->find("token_logprobs")), "[null,-0.25,-0.5]");
+  EXPECT_EQ(json::write(*logprobs->find("text_offset")), "[0,6,7]");
+  EXPECT_TRUE(logprobs->find("top_logprobs")->as_array()[0].is_null());
+}
+
+TEST_F(GenerationTest, BestOfGivesTheLikeliest) {
+  start();
+  const Answer answer = complete("\"hi\"", R"(,"n":1,"best_of":3,"seed":5)");
+  EXPECT_EQ(answer.json.find("choices")->as_array().size(), 1u);
+  EXPECT_EQ(text(answer), kAnswer + " #5");  // equal scores: the first
+  EXPECT_TRUE(choice(answer, 0).find("logprobs")->is_null());
+  EXPECT_EQ(answer.json.find("usage")->find("completion_tokens")->as_int(), 21);
+}
+
+TEST_F(GenerationTest, LogprobsOfBothRoutes) {
+  start();
+  const Answer answer = chat("hi", R"(,"logprobs":true,"top_logprobs":2)");
+  const json::Array& content = choice(answer, 0).find("logprobs")->find("content")->as_array();
+  ASSERT_EQ(content.size(), 6u);
+  EXPECT_EQ(
+      json::write(content[0]),
+      R"({"token":"Hello","logprob":-0.25,"bytes":[72,101,108,108,111],"top_logprobs":[)"
+      R"({"token":"alt0","logprob":-1,"bytes":[97,108,116,48]},{"token":"alt1","logprob":-2,"bytes":[97,108,116,49]}]})");
+  EXPECT_EQ(json::write(*content[4].find("bytes")), "[140,141]");
+  std::string joined;
+  for (const json::Value& token : content) {
+    for (const json::Value& byte : token.find("bytes")->as_array())
+      joined += static_cast<char>(byte.as_int());
+  }
+  EXPECT_EQ(joined, kAnswer);
+  const Answer completion = complete("\"hi\"", R"(,"logprobs":1)");
+  const json::Value* logprobs = choice(completion, 0).find("logprobs");
+  EXPECT_EQ(json::write(*logprobs->find("text_offset")), "[0,5,6,12,14,14]");
+  EXPECT_EQ(json::write(logprobs->find("top_logprobs")->as_array()[0]),
+            R"({"alt0":-1,"Hello":-0.25})");
+  EXPECT_EQ(logprobs->find("tokens")->as_array()[4].as_string(), "bytes:\\x8c\\x8d");
+}
+
+TEST_F(GenerationTest, DetailOnRequest) {
+  start();
+  const Answer answer =
+      ask("POST", "/v1/chat/completions", chat_body("hi"), {{"x-holdfast-detail", "1"}});
+  ASSERT_NE(answer.json.find("holdfast"), nullptr);
+  EXPECT_EQ(answer.json.find("holdfast")->find("decode_ms")->as_double(), 3);
+  EXPECT_EQ(answer.json.find("holdfast")->find("seed")->as_int(), 7);
+  EXPECT_EQ(chat("hi").json.find("holdfast"), nullptr);
+}
+
+TEST_F(GenerationTest, BrokenConnectionCancels) {
+  start();
+  for (const char* body : {"hang", "queue", "slow"}) {
+    const std::size_t before = fake_.cancelled();
+    http::ClientOptions options;
+    options.idle_timeout = std::chrono::milliseconds(80);
+    {
+      http::Client client(http::parse_endpoint(address_).value(), options);
+      EXPECT_FALSE(client.request({"POST", "/v1/chat/completions", {}, chat_body(body)}).ok());
+    }
+    const auto closed = std::chrono::steady_clock::now();
+    ASSERT_TRUE(eventually([&] { return fake_.cancelled() == before + 1; })) << body;
+    EXPECT_LT(fake_.last_cancel() - closed, std::chrono::milliseconds(100)) << body;
+    EXPECT_TRUE(eventually([&] { return fake_.running() == 0; })) << body;
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::gateway::testing_support
