@@ -146,7 +146,6 @@ Result<chat::RenderInput> render_input(const json::Value& row, const Tokenizer* 
     HF_TRY_ASSIGN(const Instant t, parse_rfc3339(now->as_string()));
     input.now.unix_seconds = t.unix_seconds;
     input.now.utc_offset_seconds = t.utc_offset_seconds;
-    if (t.utc_offset_seconds != 0) input.now.zone_name = t.zone_name;
   }
   return input;
 }
