@@ -122,8 +122,7 @@ class Keys {
 
   Result<Value> raw(const Value& item) const {
     if (!attribute_) return item;
-    HF_TRY_ASSIGN(const Value found, runtime_.path(item, *attribute_));
-    return found.is(Kind::kUndefined) && fallback_ ? *fallback_ : found;
+    return runtime_.path(item, *attribute_, fallback_ ? &*fallback_ : nullptr);
   }
   Result<Value> folded(Value key) const {
     if (case_sensitive_ || !key.is(Kind::kText)) return key;

@@ -131,7 +131,7 @@ Result<Value> repeat_value(Runtime& runtime, const Value& v, std::int64_t times)
   if (!total) return runtime.over_budget("a text is too long");
   HF_TRY(runtime.admit_text(*total));
   if (v.as_text().empty()) return v;
-  HF_TRY(runtime.charge(n));
+  HF_TRY(runtime.charge(n / 16));
   return Value::text(repeat(v.as_text(), times));
 }
 

@@ -106,7 +106,7 @@ Result<std::vector<Value>> Runtime::characters(const Text& text) {
   std::vector<Value> out;
   for (std::size_t i = 0; i < text.size();) {
     const std::size_t n = decode_utf8(text.bytes(), i).length;
-    out.push_back(Value::text(text.slice(i, n)));
+    out.push_back(Value::text(text.slice(i, n).as_markup(false)));
     i += n;
   }
   return out;
@@ -170,6 +170,11 @@ Result<Value> Runtime::attribute(const Value& object, std::string_view name) {
     }
     case Kind::kLoop:
       return loop_attribute(*this, object, name);
+    case Kind::kCounter: {
+      const Counter& counter = object.as_counter();
+      if (name == "current" && !counter.is_joiner) return counter.items[counter.position];
+      return method(object, name);
+    }
     case Kind::kMacro:
       return name == "name" ? make_text(Text(object.as_macro()->signature->name, Origin::kData))
                             : Result<Value>(Value());
@@ -227,8 +232,12 @@ Result<Value> Runtime::item(const Value& object, const Value& key) {
   return attribute(object, key.as_text().bytes());
 }
 
-Result<Value> Runtime::path(const Value& object, const Value& path) {
-  if (!path.is(Kind::kText)) return item(object, path);
+Result<Value> Runtime::path(const Value& object, const Value& path, const Value* fallback) {
+  const auto step = [&](const Value& from, const Value& key) -> Result<Value> {
+    HF_TRY_ASSIGN(Value found, item(from, key));
+    return found.is(Kind::kUndefined) && fallback != nullptr ? *fallback : found;
+  };
+  if (!path.is(Kind::kText)) return step(object, path);
   const std::string& text = path.as_text().bytes();
   Value current = object;
   for (std::size_t from = 0; from <= text.size();) {
@@ -237,11 +246,9 @@ Result<Value> Runtime::path(const Value& object, const Value& path) {
     const bool is_index =
         !part.empty() && part.size() < 10 &&
         std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
-    if (is_index) {
-      HF_TRY_ASSIGN(current, item(current, Value(std::int64_t{std::stoi(std::string(part))})));
-    } else {
-      HF_TRY_ASSIGN(current, item(current, Value::text(part, Origin::kData)));
-    }
+    const Value key = is_index ? Value(std::int64_t{std::stoi(std::string(part))})
+                               : Value::text(part, Origin::kData);
+    HF_TRY_ASSIGN(current, step(current, key));
     from = dot + 1;
   }
   return current;

@@ -113,8 +113,9 @@ class Runtime {
   Result<Value> attribute(const Value& object, std::string_view name);
   // object[key]: members first, then methods.
   Result<Value> item(const Value& object, const Value& key);
-  // "a.b.0" as the filters with an attribute read it.
-  Result<Value> path(const Value& object, const Value& path);
+  // "a.b.0" as the filters with an attribute read it; `fallback`, if not null, stands for each
+  // undefined step.
+  Result<Value> path(const Value& object, const Value& path, const Value* fallback = nullptr);
 
  private:
   Result<Value> method(const Value& object, std::string_view name);

@@ -356,7 +356,7 @@ constexpr std::pair<std::string_view, NativeFunction> kMethods[] = {
     {"format_map", text_format_map},
     {"upper", simple<to_upper>},
     {"lower", simple<to_lower>},
-    {"casefold", simple<to_lower>},
+    {"casefold", simple<fold_case>},
     {"capitalize", simple<capitalize>},
     {"title", simple<title_words>},
     {"swapcase", simple<swap_case>},

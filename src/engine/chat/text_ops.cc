@@ -203,6 +203,11 @@ Text to_lower(const Text& text) {
                         [&](char32_t c, std::size_t at) { return lower_in_word(bytes, c, at); });
 }
 
+Text fold_case(const Text& text) {
+  return map_characters(text,
+                        [](char32_t c, std::size_t) { return c == 0xDF ? "ss" : lower_of(c); });
+}
+
 Text capitalize(const Text& text) {
   const std::string& bytes = text.bytes();
   return map_characters(text, [&](char32_t c, std::size_t at) {
@@ -230,13 +235,14 @@ Text title_words(const Text& text) {
 Text title_filter(const Text& text) {
   const std::string& bytes = text.bytes();
   bool starts = true;
-  return map_characters(text, [&](char32_t c, std::size_t at) {
+  const Text titled = map_characters(text, [&](char32_t c, std::size_t at) {
     const bool is_separator =
         is_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
     const std::string mapped = starts || is_separator ? upper_of(c) : lower_in_word(bytes, c, at);
     starts = is_separator;
     return mapped;
   });
+  return titled.as_markup(false);  // it is put together from parts, as in Jinja
 }
 
 Text escape_html(const Text& text) {

@@ -29,6 +29,7 @@ std::size_t count_occurrences(std::string_view text, std::string_view part);
 
 Text to_upper(const Text& text);
 Text to_lower(const Text& text);
+Text fold_case(const Text& text);
 Text capitalize(const Text& text);
 Text swap_case(const Text& text);
 // str.title: each run of letters starts with a capital.
