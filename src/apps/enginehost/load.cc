@@ -185,7 +185,8 @@ class Planner {
     const std::uint32_t chunk = std::min(config_.prefill_chunk, context);
     f.options.batch_tokens_max = chunk + config_.batch_max;
     f.options.sequences_max = config_.batch_max;
-    f.options.logits_rows_max = std::max(config_.logits_rows, config_.batch_max);
+    f.options.logits_rows_max =
+        std::min(std::max(config_.logits_rows, config_.batch_max), f.options.batch_tokens_max);
     f.options.hidden_rows_max = config_.hidden_states ? chunk : 0;
     f.options.threads = config_.threads;
     HF_TRY_ASSIGN(f.plan, model::memory_plan(hyper_, f.options, weights_));

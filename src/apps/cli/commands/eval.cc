@@ -103,8 +103,10 @@ Status tokens_row(const Tokenizer& tokenizer, const json::Value& row, RowPrinter
   json::Object out{{"text_b64", to_base64(as_bytes_view(text))}};
   if (pieces) {
     json::Array encoded;
-    for (const std::int32_t id : ids)
-      encoded.push_back(to_base64(as_bytes_view(tokenizer.token_bytes(id))));
+    for (const std::int32_t id : ids) {
+      const bool silent = !unparse_special && tokenizer.is_control(id);
+      encoded.push_back(silent ? "" : to_base64(as_bytes_view(tokenizer.token_bytes(id))));
+    }
     out.set("pieces_b64", std::move(encoded));
   }
   printer.answer(&row, std::move(out));
