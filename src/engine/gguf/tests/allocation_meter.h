@@ -1,0 +1,12 @@
+// Watches operator new in a test binary.
+#pragma once
+
+#include <cstddef>
+
+namespace holdfast::gguf::testing {
+
+// The largest single allocation since it was set to 0: what a claim made the parser reserve, even
+// if it was given back at once.
+extern std::size_t largest_allocation;
+
+}  // namespace holdfast::gguf::testing
