@@ -100,7 +100,8 @@ Result<Value> read_array(Cursor& in, const Limits& limits) {
       element == ValueType::kString ? kStringRecordMin : element_width(element);
   const std::optional<std::uint64_t> bytes = checked_mul(count, width);
   if (!bytes || *bytes > in.remaining()) {
-    return corrupt("an array of " + std::to_string(count) + " elements in the last " +
+    return corrupt("the model file is truncated or damaged: it claims an array of " +
+                   std::to_string(count) + " elements in its last " +
                    std::to_string(in.remaining()) + " bytes");
   }
   if (element == ValueType::kString) return read_strings(in, count, limits);
