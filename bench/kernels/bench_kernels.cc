@@ -14,6 +14,7 @@
 #include "holdfast/kernels/kernel_table.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/platform/cpu.h"
+#include "holdfast/platform/huge_memory.h"
 #include "holdfast/quant/packed.h"
 
 namespace {
@@ -23,17 +24,14 @@ using kernels::KernelTable;
 using quant::TensorType;
 
 struct Matrix {
-  Matrix(TensorType type_, std::uint32_t rows_, std::uint32_t k_)
-      : type(type_), rows(rows_), k(k_) {
-    bytes.resize(quant::packed_bytes(type, rows, k).value());
+  Matrix(TensorType type, std::uint32_t rows, std::uint32_t k)
+      : buffer(platform::LargeBuffer::allocate(quant::packed_bytes(type, rows, k).value(), nullptr)
+                   .value()) {
     std::mt19937_64 random(1);
-    for (std::byte& b : bytes)
-      b = std::byte(random() & 0x3f);  // small exponents: nothing is infinite or subnormal
+    // Small exponents: nothing is infinite or subnormal.
+    for (std::byte& b : buffer.bytes()) b = std::byte(random() & 0x3f);
   }
-  TensorType type;
-  std::uint32_t rows;
-  std::uint32_t k;
-  std::vector<std::byte> bytes;
+  platform::LargeBuffer buffer;  // huge pages, as the engine has
 };
 
 struct Activations {
@@ -79,14 +77,14 @@ void gemm(benchmark::State& state, const KernelTable* table, TensorType type, st
   std::vector<float> out(std::size_t{n} * rows);
   for (auto _ : state) {
     if (const auto quantised = kernels::quant_gemm(*table, type)) {
-      quantised(w.bytes.data(), rows, 0, rows / 16, x.view(), out.data(), rows);
+      quantised(w.buffer.data(), rows, 0, rows / 16, x.view(), out.data(), rows);
     } else {
-      kernels::float_gemm(*table, type)(w.bytes.data(), rows, 0, rows / 16, {x.x.data(), n, k, k},
+      kernels::float_gemm(*table, type)(w.buffer.data(), rows, 0, rows / 16, {x.x.data(), n, k, k},
                                         out.data(), rows);
     }
     benchmark::ClobberMemory();
   }
-  report(state, 2.0 * rows * k * n, static_cast<double>(w.bytes.size()));
+  report(state, 2.0 * rows * k * n, static_cast<double>(w.buffer.size()));
 }
 
 void attention(benchmark::State& state, const KernelTable* table, bool half, std::uint32_t tokens,
@@ -190,11 +188,27 @@ void register_table(const KernelTable* table) {
   register_vectors(table);
 }
 
+// What the memory gives: the bound of every "stream" case.
+void read_memory(benchmark::State& state) {
+  platform::LargeBuffer buffer = platform::LargeBuffer::allocate(64u << 20, nullptr).value();
+  for (std::byte& b : buffer.bytes()) b = std::byte{1};  // no page is the shared zero page
+  const auto* words = static_cast<const std::uint64_t*>(static_cast<const void*>(buffer.data()));
+  for (auto _ : state) {
+    std::uint64_t sums[8] = {};
+    for (std::size_t i = 0; i < buffer.size() / 8; i += 8) {
+      for (std::size_t j = 0; j < 8; ++j) sums[j] += words[i + j];
+    }
+    benchmark::DoNotOptimize(sums);
+  }
+  report(state, 0, static_cast<double>(buffer.size()));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   for (const KernelTable* table : kernels::available_kernels(platform::CpuFeatures::detect()))
     register_table(table);
+  benchmark::RegisterBenchmark("memory/read", read_memory);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();

@@ -43,9 +43,8 @@ bool has_avx2(const platform::CpuFeatures& cpu) { return cpu.avx2 && cpu.fma && 
 // The worst first.
 constexpr std::array kCandidates = {
     Candidate{"scalar", &kKernelsScalar, [](const platform::CpuFeatures&) { return true; }},
-    Candidate{
-        "neon", kNeon,
-        [](const platform::CpuFeatures& cpu) { return cpu.neon && cpu.dotprod && cpu.fp16_arith; }},
+    Candidate{"neon", kNeon,
+              [](const platform::CpuFeatures& cpu) { return cpu.neon && cpu.dotprod; }},
     Candidate{"avx2", kAvx2, has_avx2},
     // A machine with AVX-512 but without VNNI is served by the AVX2 table.
     Candidate{"avx512", kAvx512,
