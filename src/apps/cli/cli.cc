@@ -23,7 +23,7 @@ struct Tree {
   Tree() {
     add_global_flags();
     add_setting_flags();
-    // TMP add_run(registrar);
+    add_run(registrar);
     // TMP add_serve(registrar);
     add_import(registrar);
     add_store(registrar);
@@ -182,7 +182,8 @@ int dispatch(Tree& tree, Context& context) {
     return command == &tree.root ? 0 : 2;
   }
   const Status status = (*action)(context);
-  return status.ok() ? 0 : fail(context, status.error());
+  if (!status.ok()) return fail(context, status.error());
+  return context.exit_status.value_or(0);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +37,8 @@ struct Context {
   GlobalFlags flags;
   config::Settings settings = config::Settings::defaults();
   std::string data_dir;
+  // Set by a command that was ended by a signal but did nothing wrong: 130 or 143.
+  std::optional<int> exit_status;
 
   Format format() const;
   bool json() const { return format() == Format::kJson; }

@@ -164,6 +164,37 @@ Status confirm(const Context& context, std::string_view question) {
   return cancelled("nothing was changed");
 }
 
+TextOutput::TextOutput(const Context&) : terminal_(::isatty(STDOUT_FILENO) == 1) {}
+
+void TextOutput::write(std::string_view text) {
+  if (text.empty()) return;
+  print(terminal_ ? without_controls(text) : std::string(text));
+  at_line_start_ = text.back() == '\n';
+}
+
+void TextOutput::end_line() {
+  if (!at_line_start_) print("\n");
+  at_line_start_ = true;
+}
+
+std::string without_controls(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const Utf8Char step = decode_utf8(text, i);
+    const char32_t c = step.code_point;
+    const bool control = (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7f && c < 0xa0);
+    out += control ? "\xef\xbf\xbd" : text.substr(i, step.length);
+    i += step.length;
+  }
+  return out;
+}
+
+std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
 std::string short_id(const Context& context, std::string_view id) {
   return std::string(context.flags.no_trunc ? id : id.substr(0, 12));
 }
@@ -207,10 +238,10 @@ Progress::~Progress() { finish(); }
 
 void Progress::update(std::uint64_t done, std::uint64_t total) {
   const auto now = std::chrono::steady_clock::now();
-  if (!shown_ || (now - last_ < (terminal_ ? std::chrono::milliseconds(kProgressInterval)
-                                           : kProgressLineInterval) &&
-                  done < total))
-    return;
+  // The end is drawn on a terminal; in a log, work that was quick leaves no line.
+  const auto interval = terminal_ ? std::chrono::milliseconds(kProgressInterval)
+                                  : std::chrono::milliseconds(kProgressLineInterval);
+  if (!shown_ || total == 0 || (now - last_ < interval && (done < total || !terminal_))) return;
   last_ = now;
   draw(done, total);
 }

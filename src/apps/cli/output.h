@@ -43,6 +43,25 @@ void print_error(const Context& context, const Error& error);
 // when refused kCancelled.
 Status confirm(const Context& context, std::string_view question);
 
+// Text of a model on standard output as it arrives. On a terminal, control characters other than
+// line breaks and tabs are replaced: what a model says must not steer the terminal. Owner: the
+// command (thread-compatible).
+class TextOutput {
+ public:
+  explicit TextOutput(const Context& context);
+  void write(std::string_view text);
+  // A line break unless the text ended with one; also for no text at all.
+  void end_line();
+
+ private:
+  bool terminal_;
+  bool at_line_start_ = false;
+};
+// The same replacement, for other text from models.
+std::string without_controls(std::string_view text);
+
+// "0.143".
+std::string fixed(double value, int digits);
 // First 12 characters, or all with --no-trunc.
 std::string short_id(const Context& context, std::string_view id);
 // "3 minutes ago".
