@@ -107,9 +107,9 @@ struct Range {
 
 template <std::size_t N>
 bool in_ranges(const Range (&ranges)[N], char32_t c) {
-  const Range* after = std::upper_bound(std::begin(ranges), std::end(ranges), c,
-                                        [](char32_t v, const Range& r) { return v < r.first; });
-  return after != std::begin(ranges) && c <= (after - 1)->last;
+  const Range* r = std::lower_bound(std::begin(ranges), std::end(ranges), c,
+                                    [](const Range& range, char32_t v) { return range.last < v; });
+  return r != std::end(ranges) && r->first <= c;
 }
 
 // A character of the ranges that is not white space: there, \s comes before any listed range.

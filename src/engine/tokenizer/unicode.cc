@@ -43,11 +43,9 @@ std::unique_ptr<const GroupTable> make_group_table() {
 
 template <typename Run, std::size_t N>
 const Run* find_run(const Run (&runs)[N], char32_t c) {
-  const Run* after = std::upper_bound(std::begin(runs), std::end(runs), c,
-                                      [](char32_t v, const Run& run) { return v < run.first; });
-  if (after == std::begin(runs)) return nullptr;
-  const Run* run = after - 1;
-  return c <= run->last ? run : nullptr;
+  const Run* run = std::lower_bound(std::begin(runs), std::end(runs), c,
+                                    [](const Run& r, char32_t v) { return r.last < v; });
+  return run != std::end(runs) && run->first <= c ? run : nullptr;
 }
 
 // The code point at `pos` and its length; length 0 where the bytes form none.

@@ -60,6 +60,17 @@ TEST(EncodePieces, OnePieceIsEncode) {
   }
 }
 
+TEST(Encode, FormsThatAreNoCharacterBecomeReplacementCharacters) {
+  const auto t = make_tokenizer(small_bpe());
+  const auto through = [&](std::string_view text) { return *t->decode(encode(*t, text), {}); };
+  EXPECT_EQ(through("\xF4\x90\x80\x80"), "\uFFFD\uFFFD\uFFFD\uFFFD");
+  EXPECT_EQ(through("\xF8x\x80"), "\uFFFDx\uFFFD");
+  EXPECT_EQ(through("\xE2\x82"), "\uFFFD\uFFFD");
+  // Overlong forms and surrogates are taken as they come.
+  EXPECT_EQ(through("\xC1\x81"), "A");
+  EXPECT_EQ(through("\xED\xA0\x80"), "\xED\xA0\x80");
+}
+
 TEST(Decode, IdsOutsideTheVocabularyAreErrors) {
   const auto t = make_tokenizer(small_bpe());
   for (const TokenId id : {-1, 264, 1 << 30, INT32_MIN}) {
@@ -169,10 +180,9 @@ TEST(LinearTime, AMegabyteOfEachKind) {
   for (int i = 0; i < 1'000'000; ++i) noise += static_cast<char>(random());
   const std::string texts[] = {std::string(1'000'000, 'a'), std::string(1'000'000, ' '), noise};
   for (const char* vocabulary : {"bpe.gguf", "spm.gguf", "wpm.gguf"}) {
-    const std::vector<std::string> rules =
-        std::string_view(vocabulary) == "bpe.gguf"
-            ? std::vector<std::string>{"llama3", "deepseek-llm"}
-            : std::vector<std::string>{""};
+    const std::vector<std::string> rules = std::string_view(vocabulary) == "bpe.gguf"
+                                               ? std::vector<std::string>{"llama3", "deepseek-llm"}
+                                               : std::vector<std::string>{""};
     for (const std::string& pre : rules) {
       const auto t = open_tokenizer(data_path(vocabulary), pre);
       ASSERT_TRUE(t.ok());

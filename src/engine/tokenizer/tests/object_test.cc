@@ -94,6 +94,31 @@ TEST(Object, HostileCountsAllocateNothing) {
   EXPECT_TRUE(load_with([](ObjectHeader&) {}).ok());
 }
 
+// An index one too big, at each place that holds one.
+TEST(Object, EveryIdIsCheckedAgainstItsTable) {
+  const Bytes object = small_object(Model::kBpe);
+  ObjectHeader h;
+  std::memcpy(&h, object.data(), sizeof h);
+  const ObjectLayout at = layout_of(h);
+  const auto code_with = [&](std::uint64_t offset, std::uint32_t value) {
+    Bytes bytes = object;
+    store_le(bytes.data() + offset, value);
+    const auto t = Tokenizer::load_owned(std::move(bytes));
+    return t.ok() ? ErrorCode::kInternal : t.error().code();
+  };
+  EXPECT_EQ(code_with(at.text_ends, h.text_bytes + 1), ErrorCode::kCorrupt);
+  EXPECT_EQ(code_with(at.piece_ends, h.piece_bytes + 1), ErrorCode::kCorrupt);
+  EXPECT_EQ(code_with(at.specials, h.tokens), ErrorCode::kCorrupt);
+  EXPECT_EQ(code_with(at.end_of_generation, h.tokens), ErrorCode::kCorrupt);
+  EXPECT_EQ(code_with(at.text_slots + 4, h.tokens + 1), ErrorCode::kCorrupt);
+  for (const std::uint64_t field : {0, 4, 8}) {
+    EXPECT_EQ(code_with(at.merges + field, h.symbols), ErrorCode::kCorrupt);
+  }
+  EXPECT_EQ(code_with(at.merge_slots, h.merges + 1), ErrorCode::kCorrupt);
+  EXPECT_EQ(code_with(at.byte_symbols, h.symbols), ErrorCode::kCorrupt);
+  EXPECT_EQ(code_with(at.byte_fallback, h.tokens), ErrorCode::kCorrupt);
+}
+
 TEST(Object, MisalignedBytesAreCopied) {
   ByteWriter writer;
   writer.le(std::uint8_t{0}).raw(small_object(Model::kBpe));
