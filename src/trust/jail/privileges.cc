@@ -90,11 +90,9 @@ Missing set_resource_limits(const Profile& profile, bool own_user_namespace) {
   if (own_user_namespace && counts_processes_per_namespace()) {
     set_limit(RLIMIT_NPROC, profile.threads_max, missing, "RLIMIT_NPROC");
   }
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  if (profile.address_space_bytes) {
+  if (profile.address_space_bytes && !kSanitizerBuild) {
     set_limit(RLIMIT_AS, *profile.address_space_bytes, missing, "RLIMIT_AS");
   }
-#endif
   return missing;
 }
 

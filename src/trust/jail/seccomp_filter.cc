@@ -134,6 +134,8 @@ Missing load_seccomp_filter(ProfileKind kind) {
   rules.add_all(SCMP_ACT_ALLOW, kTimeAndFacts);
   rules.add_all(SCMP_ACT_ERRNO(EACCES), kFailQuietly);
   if (kind == ProfileKind::kImporter) rules.add_all(SCMP_ACT_ALLOW, kImporterOnly);
+  // The sanitizers' run-time library tests addresses by writing them to a pipe.
+  if (kSanitizerBuild) rules.add(SCMP_ACT_ALLOW, SCMP_SYS(pipe2));
   add_conditional_rules(rules);
   if (rules.error() != 0) return seccomp_reason("seccomp_rule_add", rules.error());
   // Another architecture's calls (32-bit, x32) are never translated but end the process.

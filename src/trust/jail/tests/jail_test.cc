@@ -127,6 +127,7 @@ TEST(Jail, EngineCanDoItsWork) {
   });
   EXPECT_FALSE(ending.killed) << "signal " << ending.value;
   EXPECT_EQ(ending.value, 0);
+  pair->theirs.reset();
   Bytes answer(3);
   ASSERT_TRUE(platform::receive_exact(pair->ours.get(), answer, platform::Deadline::never()).ok());
   EXPECT_EQ(as_string_view(answer), "yes");
