@@ -201,10 +201,10 @@ c
 a{% if t +%}
 b{% endif +%}
 c
-	{% if t %}x{% endif %}	
+	{% if t %}x{% endif %}
   z {% if t %}
   y
-	 {% endif %}  
+	 {% endif %}
 {{ 1 }}
 {{ 2 }}
 
