@@ -268,9 +268,12 @@ std::string ready_json(const LoadedModel& loaded, const LoadConfig& config,
 // The engine's loop: commands, then a step, until the receiver says stop.
 void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config) {
   WireSink sink(channel);
-  runtime::Engine engine({*loaded.model, *loaded.team, *loaded.kernels, *loaded.cache,
-                          *loaded.tokenizer, platform::system_clock()},
-                         {config.batch_max, config.prefill_chunk, config.queue_max}, sink);
+  runtime::Engine engine(
+      {*loaded.model, *loaded.team, *loaded.kernels, *loaded.cache, *loaded.tokenizer,
+       platform::system_clock()},
+      {config.batch_max, loaded.model->options().batch_tokens_max - config.batch_max,
+       config.queue_max},
+      sink);
   CommandQueue queue;
   Receiver receiver(channel, loaded, queue);
   std::thread receiving([&receiver] { receiver.run(); });

@@ -182,7 +182,8 @@ class Planner {
     MemoryFit f;
     f.options.context_length = context;
     f.options.kv_type = config_.kv_type;
-    const std::uint32_t chunk = std::min(config_.prefill_chunk, context);
+    const std::uint32_t chunk =
+        std::min({config_.prefill_chunk, context, model::kBatchTokensMax - config_.batch_max});
     f.options.batch_tokens_max = chunk + config_.batch_max;
     f.options.sequences_max = config_.batch_max;
     f.options.logits_rows_max =

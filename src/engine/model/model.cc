@@ -13,7 +13,6 @@ namespace holdfast::model {
 namespace {
 
 // A step larger than this gains nothing and its activations would not fit any cache.
-constexpr std::uint32_t kBatchTokensMax = 8192;
 constexpr std::uint32_t kSequencesMax = 1024;
 
 Status check_option(std::string_view name, std::uint32_t value, std::uint32_t min,

@@ -38,6 +38,9 @@ class TensorProvider {
   virtual Result<LoadedTensor> get(std::string_view name) = 0;
 };
 
+// Tokens of one step at most: bounds scratch memory.
+inline constexpr std::uint32_t kBatchTokensMax = 8192;
+
 struct LoadOptions {
   std::uint32_t context_length =
       4096;  // tokens per sequence; selects between long and short rope factors
