@@ -1,4 +1,5 @@
-// What tools/check_isa_symbols must refuse: an inline function with external linkage. Compiled, never linked.
+// What tools/check_isa_symbols must refuse: an inline function with external linkage. Compiled,
+// never linked.
 namespace holdfast::kernels {
 
 inline int shared_with_everybody(int x) { return x + 1; }
