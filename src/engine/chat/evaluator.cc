@@ -21,6 +21,12 @@ const Value* Scope::find(Symbol symbol) const {
   return nullptr;
 }
 
+std::size_t Scope::reach() const {
+  std::size_t n = 0;
+  for (const Scope* s = this; s != nullptr; s = s->parent.get()) n += s->variables.size();
+  return n;
+}
+
 void Scope::set(Symbol symbol, Value value) {
   for (auto& [name, present] : variables) {
     if (name != symbol) continue;
@@ -99,6 +105,7 @@ Result<Value> Evaluator::evaluate_node(const Expression& e) {
 }
 
 Result<Value> Evaluator::evaluate_name(const Expression& e) {
+  HF_TRY(runtime_.charge(scope_->reach() / 16));
   if (const Value* found = scope_->find(e.symbol)) return *found;
   const std::string& name = program_.symbols[e.symbol];
   const NativeFunction global = find_global(name);
@@ -271,6 +278,7 @@ Result<Value> Evaluator::call(const Value& callee, const Arguments& arguments,
 
 Status Evaluator::bind_parameters(const Signature& signature, const Arguments& arguments,
                                   Scope& scope) {
+  HF_TRY(runtime_.charge(signature.parameters.size() * (1 + arguments.named.size() / 8)));
   for (std::size_t i = 0; i < signature.parameters.size(); ++i) {
     const Parameter& parameter = signature.parameters[i];
     const auto named = std::find_if(arguments.named.begin(), arguments.named.end(),
@@ -307,6 +315,7 @@ Status Evaluator::bind_rest(const Signature& signature, const Arguments& argumen
     scope.set(program_.varargs, std::move(tuple));
   }
   Dict rest;
+  HF_TRY(runtime_.charge(signature.parameters.size() * arguments.named.size() / 8));
   for (const auto& [name, value] : arguments.named) {
     const bool known = std::any_of(signature.parameters.begin(), signature.parameters.end(),
                                    [&name = name](const Parameter& p) { return p.name == name; });

@@ -18,6 +18,8 @@ struct Scope {
   std::vector<std::pair<Symbol, Value>> variables;
 
   const Value* find(Symbol symbol) const;
+  // Variables here and in outer scopes: what a look-up may have to walk over.
+  std::size_t reach() const;
   void set(Symbol symbol, Value value);
 };
 

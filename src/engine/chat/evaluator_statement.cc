@@ -180,6 +180,7 @@ Result<Value> Evaluator::call_loop(const Loop& loop, const Arguments& arguments)
 }
 
 Status Evaluator::assign(const Target& target, const Value& value) {
+  HF_TRY(runtime_.charge(scope_->reach() / 16));
   if (target.kind == Target::Kind::kName) {
     scope_->set(target.symbol, value);
     return ok_status();
@@ -189,6 +190,7 @@ Status Evaluator::assign(const Target& target, const Value& value) {
     if (object == nullptr || !object->is(Kind::kNamespace)) {
       return runtime_.failure("only a namespace has attributes that can be set");
     }
+    HF_TRY(runtime_.charge(object->as_namespace()->attributes.size() / 8));
     object->as_namespace()->set(target.attribute, value);
     return ok_status();
   }

@@ -1,7 +1,7 @@
 // Filters on lists, dicts and whatever else has items.
 #include <algorithm>
 #include <optional>
-#include <unordered_set>
+#include <set>
 
 #include "filters.h"
 #include "holdfast/base/utf8.h"
@@ -21,7 +21,7 @@ Result<Value> length(Runtime& runtime, const Value& self, const Arguments& argum
     case Kind::kUndefined:
       return Value(std::int64_t{0});
     case Kind::kText:
-      HF_TRY(runtime.charge_bytes(self.as_text().size()));
+      HF_TRY(runtime.charge_characters(self.as_text().size()));
       return Value(static_cast<std::int64_t>(count_characters(self.as_text().bytes())));
     case Kind::kSequence:
       if (self.as_sequence().is_generator()) break;
@@ -126,7 +126,7 @@ class Keys {
   }
   Result<Value> folded(Value key) const {
     if (case_sensitive_ || !key.is(Kind::kText)) return key;
-    HF_TRY(runtime_.charge_bytes(key.as_text().size()));
+    HF_TRY(runtime_.charge_characters(key.as_text().size()));
     return Value::text(to_lower(key.as_text()));
   }
   Result<Value> operator()(const Value& item) const {
@@ -260,7 +260,7 @@ Result<Value> unique(Runtime& runtime, const Value& self, const Arguments& argum
                 bind(runtime, arguments, "unique", {"case_sensitive", "attribute"}));
   const Keys keys(runtime, args[1], flag_argument(args[0], false));
   HF_TRY_ASSIGN(const std::vector<Value> items, runtime.iterate(self));
-  std::unordered_set<std::string> seen;
+  std::set<std::string> seen;
   std::vector<Value> out;
   for (const Value& item : items) {
     HF_TRY_ASSIGN(const Value key, keys(item));

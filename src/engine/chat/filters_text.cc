@@ -18,7 +18,7 @@ template <Text (*Operation)(const Text&)>
 Result<Value> simple(Runtime& runtime, const Value& self, const Arguments& arguments) {
   HF_TRY(bind(runtime, arguments, "this filter", {}));
   HF_TRY_ASSIGN(const Text text, to_text(runtime, self));
-  HF_TRY(runtime.charge_bytes(text.size()));
+  HF_TRY(runtime.charge_characters(text.size()));
   return runtime.make_text(Operation(text));
 }
 
@@ -77,7 +77,7 @@ Result<Value> indent(Runtime& runtime, const Value& self, const Arguments& argum
   HF_TRY_ASSIGN(const Text indent_by, indentation(runtime, args[0]));
   const bool first = flag_argument(args[1], false);
   const bool blank = flag_argument(args[2], false);
-  HF_TRY(runtime.charge_bytes(text->size()));
+  HF_TRY(runtime.charge_characters(text->size()));
   // A newline at the end counts as one empty line more, as in Jinja.
   Text source = *text;
   source.append("\n", Origin::kTemplate);
@@ -116,7 +116,7 @@ Result<Value> truncate(Runtime& runtime, const Value& self, const Arguments& arg
     HF_TRY_ASSIGN(const Text* given, text_argument(runtime, *args[2]));
     end = *given;
   }
-  HF_TRY(runtime.charge_bytes(text->size()));
+  HF_TRY(runtime.charge_characters(text->size()));
   const auto end_length = static_cast<std::int64_t>(count_characters(end.bytes()));
   const auto have = static_cast<std::int64_t>(count_characters(text->bytes()));
   if (length < end_length || leeway < 0 || length > have) {
@@ -134,7 +134,7 @@ Result<Value> truncate(Runtime& runtime, const Value& self, const Arguments& arg
 Result<Value> word_count(Runtime& runtime, const Value& self, const Arguments& arguments) {
   HF_TRY(bind(runtime, arguments, "wordcount", {}));
   HF_TRY_ASSIGN(const Text text, to_text(runtime, self));
-  HF_TRY(runtime.charge_bytes(text.size()));
+  HF_TRY(runtime.charge_characters(text.size()));
   std::int64_t words = 0;
   bool in_word = false;
   for (std::size_t i = 0; i < text.size();) {

@@ -271,7 +271,7 @@ Result<Value> slice(Runtime& runtime, const Value& object, const Value* start, c
   HF_TRY_ASSIGN(const std::int64_t to,
                 slice_bound(runtime, stop, count, stride, stride > 0 ? count : -1));
   if (is_text) {
-    HF_TRY(runtime.charge_bytes(object.as_text().size()));
+    HF_TRY(runtime.charge_characters(object.as_text().size()));
     if (stride != 1) HF_TRY(runtime.charge(object.as_text().size()));
     return runtime.make_text(slice_characters(object.as_text(), from, to, stride));
   }

@@ -45,7 +45,7 @@ template <bool Upper>
 Result<bool> only_case(Runtime& runtime, const Value& subject, const Arguments& arguments) {
   HF_TRY(bind(runtime, arguments, "this test", {}));
   HF_TRY_ASSIGN(const Text text, to_text(runtime, subject));
-  HF_TRY(runtime.charge_bytes(text.size()));
+  HF_TRY(runtime.charge_characters(text.size()));
   return has_only_case(text.bytes(), Upper);
 }
 

@@ -43,7 +43,7 @@ class Builder {
     return ok_status();
   }
   Result<Text> finish() {
-    HF_TRY(runtime_.charge_bytes(bytes_.size()));
+    HF_TRY(runtime_.charge_characters(bytes_.size()));
     return Text(std::move(bytes_), Origin::kData);
   }
   Runtime& runtime() { return runtime_; }

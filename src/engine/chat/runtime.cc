@@ -165,6 +165,7 @@ Result<Value> Runtime::attribute(const Value& object, std::string_view name) {
     case Kind::kUndefined:
       return failure("'" + std::string(name) + "' is read from an undefined value");
     case Kind::kNamespace: {
+      HF_TRY(charge(object.as_namespace()->attributes.size() / 8));
       const Value* found = object.as_namespace()->find(name);
       return found != nullptr ? *found : Value();
     }
@@ -201,7 +202,7 @@ Result<Value> Runtime::element(const Value& object, std::int64_t index) {
   };
   if (object.is(Kind::kText)) {
     const Text& text = object.as_text();
-    HF_TRY(charge_bytes(text.size()));
+    HF_TRY(charge_characters(text.size()));
     if (!at(static_cast<std::int64_t>(count_characters(text.bytes())))) return Value();
     const std::size_t from = offset_of_character(text.bytes(), static_cast<std::size_t>(index));
     return make_text(text.slice(from, decode_utf8(text.bytes(), from).length));

@@ -86,6 +86,8 @@ class Runtime {
   Status charge(std::uint64_t steps);
   // The same for the work on so many bytes.
   Status charge_bytes(std::uint64_t bytes) { return charge(1 + bytes / 64); }
+  // The same for work that looks at each character.
+  Status charge_characters(std::uint64_t bytes) { return charge(1 + bytes / 8); }
   // Steps for walking all of a value.
   Status charge_value(const Value& v) { return charge(extent_of(v).weight); }
   std::uint64_t text_bytes_max() const { return text_bytes_max_; }

@@ -18,14 +18,14 @@ namespace {
 template <Text (*Operation)(const Text&)>
 Result<Value> simple(Runtime& runtime, const Value& self, const Arguments& arguments) {
   HF_TRY(bind(runtime, arguments, "this method", {}));
-  HF_TRY(runtime.charge_bytes(self.as_text().size()));
+  HF_TRY(runtime.charge_characters(self.as_text().size()));
   return runtime.make_text(Operation(self.as_text()));
 }
 
 template <bool (*Predicate)(char32_t)>
 Result<Value> every(Runtime& runtime, const Value& self, const Arguments& arguments) {
   HF_TRY(bind(runtime, arguments, "this method", {}));
-  HF_TRY(runtime.charge_bytes(self.as_text().size()));
+  HF_TRY(runtime.charge_characters(self.as_text().size()));
   return Value(all_characters(self.as_text().bytes(), Predicate));
 }
 
@@ -34,13 +34,13 @@ bool is_alnum(char32_t c) { return is_alpha(c) || is_numeric(c); }
 template <bool Upper>
 Result<Value> only_case(Runtime& runtime, const Value& self, const Arguments& arguments) {
   HF_TRY(bind(runtime, arguments, "this method", {}));
-  HF_TRY(runtime.charge_bytes(self.as_text().size()));
+  HF_TRY(runtime.charge_characters(self.as_text().size()));
   return Value(has_only_case(self.as_text().bytes(), Upper));
 }
 
 Result<Value> text_is_title(Runtime& runtime, const Value& self, const Arguments& arguments) {
   HF_TRY(bind(runtime, arguments, "istitle", {}));
-  HF_TRY(runtime.charge_bytes(self.as_text().size()));
+  HF_TRY(runtime.charge_characters(self.as_text().size()));
   const std::string& bytes = self.as_text().bytes();
   const bool has_case = std::any_of(bytes.begin(), bytes.end(), [](char c) {
     return is_alpha(static_cast<unsigned char>(c)) || static_cast<unsigned char>(c) >= 0x80;
@@ -76,7 +76,7 @@ Result<Value> text_strip(Runtime& runtime, const Value& self, const Arguments& a
     // Each character is looked for in this list.
     HF_TRY(runtime.charge(wanted->size() * self.as_text().size() / 64));
   }
-  HF_TRY(runtime.charge_bytes(self.as_text().size()));
+  HF_TRY(runtime.charge_characters(self.as_text().size()));
   return runtime.make_text(strip(self.as_text(), S, characters));
 }
 
@@ -100,13 +100,14 @@ Result<Value> text_split(Runtime& runtime, const Value& self, const Arguments& a
   }
   HF_TRY_ASSIGN(const Text* separator, text_argument(runtime, *args[0]));
   if (separator->empty()) return runtime.failure("split() with an empty separator");
+  HF_TRY(runtime.charge(count_occurrences(text.bytes(), separator->bytes())));
   return make_list_of(runtime, FromRight ? split_from_right(text, separator->bytes(), splits_max)
                                          : split(text, separator->bytes(), splits_max));
 }
 
 Result<Value> text_split_lines(Runtime& runtime, const Value& self, const Arguments& arguments) {
   HF_TRY_ASSIGN(const Bound args, bind(runtime, arguments, "splitlines", {"keepends"}));
-  HF_TRY(runtime.charge_bytes(self.as_text().size()));
+  HF_TRY(runtime.charge_characters(self.as_text().size()));
   return make_list_of(runtime, split_lines(self.as_text(), flag_argument(args[0], false)));
 }
 
@@ -152,7 +153,7 @@ struct Window {
 
 Result<Window> window_of(Runtime& runtime, const Text& text, const Value* start,
                          const Value* stop) {
-  HF_TRY(runtime.charge_bytes(text.size()));
+  HF_TRY(runtime.charge_characters(text.size()));
   Window window{0, text.size()};
   if (start == nullptr && stop == nullptr) return window;
   const auto count = static_cast<std::int64_t>(count_characters(text.bytes()));

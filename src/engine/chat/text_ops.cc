@@ -35,11 +35,23 @@ template <typename Map>
 Text map_characters(const Text& text, Map map) {
   Text out;
   const std::string& bytes = text.bytes();
-  for (std::size_t i = 0; i < bytes.size();) {
-    const Utf8Char c = decode_utf8(bytes, i);
-    out.append_like(c.valid ? map(c.code_point, i) : bytes.substr(i, 1), text, i);
-    i += c.length;
-  }
+  std::size_t i = 0;
+  std::size_t end = 0;
+  text.for_each_run([&](std::string_view run, Origin origin) {
+    std::string mapped;
+    mapped.reserve(run.size());
+    end += run.size();
+    while (i < end) {
+      const Utf8Char c = decode_utf8(bytes, i);
+      if (c.valid) {
+        mapped += map(c.code_point, i);
+      } else {
+        mapped += bytes[i];
+      }
+      i += c.length;
+    }
+    out.append(mapped, origin);
+  });
   return text.is_markup() ? out.as_markup(true) : out;
 }
 

@@ -4,11 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -161,7 +161,8 @@ class Dict {
 
  private:
   std::vector<Entry> entries_;
-  std::unordered_map<std::string, std::size_t> index_;  // by hash_key
+  // By hash_key. Ordered, because keys chosen to collide would make a hash table slow.
+  std::map<std::string, std::size_t> index_;
   Extent extent_{1, 1};
 };
 
