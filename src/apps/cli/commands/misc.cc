@@ -4,14 +4,13 @@
 
 #include "../command.h"
 #include "../output.h"
+#include "../version.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/platform/cpu.h"
 
 namespace holdfast::cli {
 
 namespace {
-
-constexpr const char* kVersion = "0.1.0";
 
 json::Object version_json() {
   json::Array isas;

@@ -1,45 +1,21 @@
 // `holdfast run`, `chat`: answers of a model.
 #include <unistd.h>
 
-#include <cerrno>
-
 #include "../command.h"
 #include "../output.h"
 #include "../repl.h"
 #include "../session.h"
-#include "holdfast/base/utf8.h"
+#include "../standard_input.h"
 
 namespace holdfast::cli {
 
 namespace {
-
-// A prompt is at most what one message to the engine carries.
-constexpr std::size_t kPromptBytesMax = wire::kTextBytesMax / 2;
 
 struct RunFlags {
   std::string model;
   std::vector<std::string> prompt;
   AnswerFlags answer;
 };
-
-Result<std::string> read_standard_input() {
-  std::string text;
-  char buffer[65536];
-  while (true) {
-    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && errno == EBADF) break;  // closed: nothing was given
-    if (n < 0) return os_error(errno, "read standard input");
-    if (n == 0) break;
-    text.append(buffer, static_cast<std::size_t>(n));
-    if (text.size() > kPromptBytesMax) {
-      return invalid_argument("the prompt on standard input is longer than " +
-                              std::to_string(kPromptBytesMax) + " bytes");
-    }
-  }
-  while (text.ends_with("\n") || text.ends_with("\r")) text.pop_back();
-  return text;
-}
 
 Result<std::string> whole_prompt(const std::vector<std::string>& words) {
   std::string prompt;

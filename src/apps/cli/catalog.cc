@@ -1,0 +1,78 @@
+#include "catalog.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "holdfast/base/bytes.h"
+
+namespace holdfast::cli {
+
+namespace {
+
+// An import becomes visible within this time; more often the disk is not asked.
+constexpr auto kFreshFor = std::chrono::milliseconds(250);
+
+}  // namespace
+
+StoreCatalog::StoreCatalog(std::shared_ptr<registry::Store> store, config::Map aliases,
+                           std::uint64_t context_max)
+    : store_(std::move(store)), aliases_(std::move(aliases)), context_max_(context_max) {}
+
+StoreCatalog::Entry StoreCatalog::make_entry(const registry::ModelRecord& r) const {
+  backend::ModelFacts f;
+  f.id = r.name.full();
+  f.created = r.created_unix;
+  f.architecture = r.facts.architecture;
+  f.context_length = r.facts.context_length;
+  if (context_max_ > 0) f.context_length = std::min(f.context_length, context_max_);
+  f.quantization = r.facts.quantization;
+  f.parameters = r.facts.parameters;
+  f.size_bytes = r.size_bytes;
+  f.digest = "sha256:" + to_hex(r.pack);
+  f.license = r.facts.license;
+  f.capabilities = {"completion"};
+  f.has_chat_template = r.facts.has_template;
+  for (const auto& [alias, model] : aliases_) {
+    if (model == r.name.full() || model == r.name.shown()) f.aliases.push_back(alias);
+  }
+  return {std::move(f), r};
+}
+
+void StoreCatalog::refresh(std::unique_lock<std::mutex>&) {
+  const auto now = std::chrono::steady_clock::now();
+  if (read_at_ != std::chrono::steady_clock::time_point() && now - read_at_ < kFreshFor) return;
+  read_at_ = now;
+  const auto listing = store_->list();
+  if (!listing.ok()) return;  // the list of before stays; opening a pack will say what is wrong
+  entries_.clear();
+  for (const registry::ModelRecord& r : listing->models) {
+    if (!r.facts.vocab_only) entries_.push_back(make_entry(r));
+  }
+}
+
+std::vector<backend::ModelFacts> StoreCatalog::list() {
+  std::unique_lock lock(mutex_);
+  refresh(lock);
+  std::vector<backend::ModelFacts> out;
+  for (const Entry& e : entries_) out.push_back(e.facts);
+  return out;
+}
+
+Result<backend::ModelFacts> StoreCatalog::resolve(std::string_view name) {
+  if (const auto alias = aliases_.find(name); alias != aliases_.end()) name = alias->second;
+  HF_TRY_ASSIGN(const registry::ModelRecord record, store_->resolve(name));
+  if (record.facts.vocab_only) return unsupported("this model has no weights");
+  return make_entry(record).facts;
+}
+
+Result<platform::UniqueFd> StoreCatalog::open_pack(const backend::ModelFacts& model) {
+  HF_TRY_ASSIGN(const registry::ModelRecord record, store_->resolve(model.id));
+  HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record));
+  const int fd = ::fcntl(file->fd(), F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) return os_error(errno, "duplicate a descriptor");
+  return platform::UniqueFd(fd);
+}
+
+}  // namespace holdfast::cli

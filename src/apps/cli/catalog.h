@@ -1,0 +1,43 @@
+// The models that the server offers: the store, seen through the backend's interface.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "holdfast/backend/native_backend.h"
+#include "holdfast/config/settings.h"
+#include "holdfast/registry/store.h"
+
+namespace holdfast::cli {
+
+// Keeps the list in memory and reads the store's small manifests again when it is a moment old, so
+// that an import shows without a restart. Owner: serve. Thread-safe.
+class StoreCatalog final : public backend::ModelCatalog {
+ public:
+  // `aliases` is models.aliases: other name to model.
+  StoreCatalog(std::shared_ptr<registry::Store> store, config::Map aliases,
+               std::uint64_t context_max);
+
+  std::vector<backend::ModelFacts> list() override;
+  Result<backend::ModelFacts> resolve(std::string_view name) override;
+  Result<platform::UniqueFd> open_pack(const backend::ModelFacts& model) override;
+
+ private:
+  struct Entry {
+    backend::ModelFacts facts;
+    registry::ModelRecord record;
+  };
+  void refresh(std::unique_lock<std::mutex>& held);
+  Entry make_entry(const registry::ModelRecord& record) const;
+
+  const std::shared_ptr<registry::Store> store_;
+  const config::Map aliases_;
+  const std::uint64_t context_max_;
+  std::mutex mutex_;
+  std::vector<Entry> entries_;
+  std::chrono::steady_clock::time_point read_at_;
+};
+
+}  // namespace holdfast::cli

@@ -1,0 +1,302 @@
+// `holdfast serve`: builds the server, runs it, stops it in order.
+#include <unistd.h>
+
+#include <csignal>
+
+#include "../catalog.h"
+#include "../command.h"
+#include "../engine_config.h"
+#include "../interrupts.h"
+#include "../local_model.h"
+#include "../output.h"
+#include "../server_address.h"
+#include "../version.h"
+#include "holdfast/base/units.h"
+#include "holdfast/gateway/gateway.h"
+#include "holdfast/http/event_loop.h"
+#include "holdfast/http/server.h"
+#include "holdfast/kernels/select.h"
+#include "holdfast/observe/log.h"
+#include "holdfast/observe/metrics.h"
+#include "holdfast/platform/cpu.h"
+#include "holdfast/platform/entropy.h"
+#include "holdfast/platform/filesystem.h"
+
+namespace holdfast::cli {
+
+namespace {
+
+using config::Setting;
+
+// How often a draining server looks whether the last answer has ended.
+constexpr auto kDrainPoll = std::chrono::milliseconds(50);
+// For the last bytes of answers that were cut at the end of the drain.
+constexpr auto kFlushTime = std::chrono::milliseconds(300);
+
+struct ServeFlags {
+  std::vector<std::string> models;
+  std::vector<std::string> more_models;  // --model
+  std::int64_t kv_tokens = 0;
+};
+
+http::ServerOptions server_options(const config::Settings& s) {
+  http::ServerOptions o;
+  o.limits.body_bytes_max = s.size_bytes(Setting::http_body_bytes_max);
+  o.limits.header_bytes_max = s.size_bytes(Setting::http_header_bytes_max);
+  o.access = gateway::Gateway::access_options(s.list(Setting::http_hosts),
+                                              s.list(Setting::http_cors_origins));
+  o.connections_max = static_cast<std::size_t>(s.integer(Setting::http_connections_max));
+  o.unsent_bytes_max = s.size_bytes(Setting::stream_buffer_bytes);
+  o.header_timeout = s.duration(Setting::http_header_timeout);
+  o.body_timeout = s.duration(Setting::http_body_timeout);
+  o.stall_timeout = s.duration(Setting::http_stall_timeout);
+  return o;
+}
+
+Result<observe::LogOptions> log_options(const config::Settings& s) {
+  observe::LogOptions o;
+  HF_TRY_ASSIGN(o.level, observe::parse_log_level(s.text(Setting::log_level)));
+  HF_TRY_ASSIGN(o.format, observe::parse_log_format(s.text(Setting::log_format),
+                                                    ::isatty(STDERR_FILENO) == 1));
+  return o;
+}
+
+// Everything of one server. Members are destroyed in the reverse order of their dependence.
+class ServerProcess {
+ public:
+  ServerProcess(const Context& context, const ServeFlags& flags, observe::LogOptions log)
+      : context_(context),
+        flags_(flags),
+        sink_(STDERR_FILENO),
+        logger_(sink_, platform::system_clock(), log) {}
+
+  Status run();
+
+ private:
+  Status import_models(registry::Store& store);
+  Status build();
+  Status listen();
+  void load_models();
+  void announce(const std::string& address) const;
+  void begin_drain(int signal);
+  void watch_drain();
+  void finish();
+
+  const Context& context_;
+  const ServeFlags& flags_;
+  observe::FdLogSink sink_;
+  observe::Logger logger_;
+  observe::Registry metrics_;
+  platform::SystemEntropy entropy_;
+  http::EventLoop loop_;
+  std::vector<std::string> preload_;  // full names
+  std::unique_ptr<backend::NativeBackend> backend_;
+  std::unique_ptr<gateway::Gateway> gateway_;
+  std::unique_ptr<http::Server> server_;
+  std::unique_ptr<http::Timer> timer_;
+  std::unique_ptr<Interrupts> interrupts_;
+  std::chrono::steady_clock::time_point drain_until_;
+  std::optional<Error> failed_;
+};
+
+Status ServerProcess::import_models(registry::Store& store) {
+  std::vector<std::string> wanted = context_.settings.list(Setting::models_load);
+  wanted.insert(wanted.end(), flags_.models.begin(), flags_.models.end());
+  wanted.insert(wanted.end(), flags_.more_models.begin(), flags_.more_models.end());
+  const config::Map& aliases = context_.settings.map(Setting::models_aliases);
+  for (std::string name : wanted) {
+    if (const auto alias = aliases.find(name); alias != aliases.end()) name = alias->second;
+    registry::ModelRecord record;
+    if (looks_like_path(name)) {
+      HF_TRY_ASSIGN(record, import_path(context_, store, name, {}));
+    } else {
+      HF_TRY_ASSIGN(record, store.resolve(name));
+    }
+    preload_.push_back(record.name.full());
+  }
+  return ok_status();
+}
+
+Status ServerProcess::build() {
+  const config::Settings& s = context_.settings;
+  HF_TRY_ASSIGN(std::shared_ptr<registry::Store> store, open_store(context_));
+  HF_TRY(import_models(*store));
+  HF_TRY_ASSIGN(interrupts_, Interrupts::create());
+  HF_TRY_ASSIGN(
+      const kernels::KernelTable* kernels,
+      kernels::select_kernels(platform::CpuFeatures::detect(), s.text(Setting::engine_force_isa)));
+  backend::NativeBackendOptions b;
+  HF_TRY_ASSIGN(b.engine_program, engine_program());
+  b.engine_config = engine_config(context_);
+  if (flags_.kv_tokens > 0) b.engine_config.set("kv_tokens", flags_.kv_tokens);
+  b.keep_alive = s.duration(Setting::models_keep_alive);
+  b.loaded_max = static_cast<std::uint32_t>(s.integer(Setting::models_loaded_max));
+  b.memory_limit_bytes = s.size_bytes(Setting::memory_limit);
+  b.verbose = context_.flags.verbose;
+  backend_ = std::make_unique<backend::NativeBackend>(
+      std::move(b), std::make_shared<StoreCatalog>(
+                        store, s.map(Setting::models_aliases),
+                        static_cast<std::uint64_t>(s.integer(Setting::limits_context_max))));
+  gateway::GatewayOptions g;
+  g.version = kVersion;
+  g.engine_isa = std::string(kernels->isa);
+  g.default_model = s.text(Setting::models_default);
+  if (g.default_model.empty() && !preload_.empty()) g.default_model = preload_.front();
+  g.preload = preload_;
+  g.n_max = static_cast<std::uint32_t>(s.integer(Setting::limits_n_max));
+  g.body_bytes_max = s.size_bytes(Setting::http_body_bytes_max);
+  g.deadline = s.duration(Setting::server_deadline);
+  g.ping_interval = s.duration(Setting::stream_ping);
+  observe::register_process_metrics(metrics_);
+  gateway_ = std::make_unique<gateway::Gateway>(
+      gateway::Gateway::Environment{loop_, *backend_, metrics_, logger_, platform::system_clock(),
+                                    entropy_},
+      std::move(g));
+  server_ = std::make_unique<http::Server>(loop_, server_options(s), gateway_->hooks());
+  timer_ = std::make_unique<http::Timer>(loop_);
+  return ok_status();
+}
+
+Status ServerProcess::listen() {
+  const std::string& wanted = context_.settings.text(Setting::server_listen);
+  auto bound = server_->listen_tcp(wanted);
+  if (!bound.ok()) {
+    Error error = bound.error();
+    if (error.code() != ErrorCode::kConflict) return error;
+    return conflict(wanted + " is in use by another program")
+        .with_hint("choose another port with --listen 127.0.0.1:PORT, or stop the other server");
+  }
+  const std::string path = socket_path(context_);
+  platform::PosixFileSystem files;
+  Status socket = files.make_dirs(platform::parent_path(path), 0700);
+  if (socket.ok()) socket = server_->listen_unix(path);
+  if (!socket.ok()) {
+    if (!context_.settings.text(Setting::server_socket).empty()) return socket;
+    logger_.warn("server.no_socket", {{"path", path}, {"why", socket.error().client_message()}});
+  }
+  announce(*bound);
+  return ok_status();
+}
+
+void ServerProcess::announce(const std::string& address) const {
+  logger_.info("server.listening",
+               {{"address", address}, {"version", kVersion}, {"models", preload_.size()}});
+  const auto models = backend_->models();
+  std::string model = preload_.empty() ? "" : preload_.front();
+  if (model.empty()) model = models.empty() ? "MODEL" : models.front().id;
+  if (model.ends_with(":latest")) model.resize(model.size() - 7);
+  notice(context_, "holdfast serves on http://" + address + " (Ctrl-C stops it); for example:\n" +
+                       "  curl http://" + address +
+                       "/v1/chat/completions -H 'content-type: application/json' -d "
+                       "'{\"model\":\"" +
+                       model + "\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'");
+}
+
+// Models that were named stay loaded. One that cannot be loaded ends the server: a person who
+// named it wants to know now.
+void ServerProcess::load_models() {
+  for (const std::string& name : preload_) {
+    backend_->load(name, std::chrono::milliseconds(-1),
+                   [this, name](std::variant<backend::EngineFacts, backend::Failure> result) {
+                     loop_.post([this, name, result = std::move(result)] {
+                       if (const auto* failure = std::get_if<backend::Failure>(&result)) {
+                         failed_ = failure->error;
+                         failed_->add_context(name);
+                         finish();
+                         return;
+                       }
+                       const auto& e = std::get<backend::EngineFacts>(result);
+                       logger_.info("model.loaded", {{"model", e.model},
+                                                     {"isa", e.isa},
+                                                     {"threads", e.threads},
+                                                     {"context", e.context_length},
+                                                     {"weights_bytes", e.weights_bytes},
+                                                     {"kv_bytes", e.kv_bytes},
+                                                     {"ms", e.load_ms}});
+                     });
+                   });
+  }
+}
+
+// Answers that run may end; nothing new begins. The listener stays open meanwhile, so that
+// balancers can read from /readyz that this server is going.
+void ServerProcess::begin_drain(int signal) {
+  const auto drain = context_.settings.duration(Setting::server_drain);
+  logger_.info(
+      "server.draining",
+      {{"signal", signal}, {"running", gateway_->active_generations()}, {"ms", drain.count()}});
+  drain_until_ = std::chrono::steady_clock::now() + drain;
+  gateway_->begin_drain();
+  watch_drain();
+}
+
+void ServerProcess::watch_drain() {
+  if (gateway_->active_generations() == 0) {
+    server_->drain();
+    timer_->start(kDrainPoll, [this] { finish(); });
+  } else if (std::chrono::steady_clock::now() >= drain_until_) {
+    gateway_->end_generations();
+    server_->drain();
+    timer_->start(kFlushTime, [this] { finish(); });
+  } else {
+    timer_->start(kDrainPoll, [this] { watch_drain(); });
+  }
+}
+
+void ServerProcess::finish() {
+  server_->close_all();
+  loop_.stop();
+}
+
+Status ServerProcess::run() {
+  HF_TRY(build());
+  HF_TRY(listen());
+  interrupts_->set_handler(
+      [this](int signal) { loop_.post([this, signal] { begin_drain(signal); }); });
+  load_models();
+  loop_.run();
+  interrupts_->set_handler({});
+  timer_.reset();
+  server_.reset();
+  backend_.reset();
+  logger_.info("server.stopped");
+  if (failed_) return std::move(*failed_);
+  return ok_status();
+}
+
+Status check_bind(const Context& context) {
+  const std::string& listen = context.settings.text(Setting::server_listen);
+  if (listen.rfind(':') == std::string::npos) {
+    return invalid_argument("'" + listen + "' is not ADDRESS:PORT")
+        .with_hint("for example --listen 127.0.0.1:11435");
+  }
+  if (is_loopback(listen)) return ok_status();
+  return invalid_argument("this version serves only the machine that it runs on; " + listen +
+                          " could be reached from outside without keys and TLS")
+      .with_hint("listen on 127.0.0.1:PORT, and let a proxy that checks who asks forward to it");
+}
+
+}  // namespace
+
+void add_serve(Registrar& r) {
+  CLI::App& c = r.add("serve", "Run the HTTP server in the foreground");
+  auto flags = std::make_shared<ServeFlags>();
+  c.add_option("MODEL", flags->models,
+               "Models to load at start: names, or GGUF files (imported first)");
+  c.add_option("--model", flags->more_models, "Same as the argument; may be repeated")
+      ->type_name("MODEL");
+  r.setting_flag(c, "--listen", "server.listen", "Address and port");
+  r.setting_flag(c, "--threads", "engine.threads", "Compute threads of each model");
+  r.setting_flag(c, "--max-running", "engine.batch_max", "Sequences computed together");
+  r.setting_flag(c, "--context", "limits.context_max", "Context length in tokens");
+  c.add_option("--kv-tokens", flags->kv_tokens,
+               "Tokens that the KV cache of one model holds, over all sequences")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
+  r.bind(c, [flags](Context& context) -> Status {
+    HF_TRY(check_bind(context));
+    HF_TRY_ASSIGN(const observe::LogOptions log, log_options(context.settings));
+    return ServerProcess(context, *flags, log).run();
+  });
+}
+
+}  // namespace holdfast::cli
