@@ -17,6 +17,13 @@ std::string at(std::string_view name, std::size_t index) {
   return std::string(name) + "[" + std::to_string(index) + "]";
 }
 
+// Both spellings of an image: {"image_url": {"url": U}} and {"image_url": U}.
+bool is_data_url(const json::Value& part) {
+  const json::Value* url = part.find("image_url");
+  if (url != nullptr && url->is_object()) url = url->find("url");
+  return url == nullptr || !url->is_string() || url->as_string().rfind("data:", 0) == 0;
+}
+
 // Text of one content part; nothing after a failure.
 std::optional<std::string> part_text(const json::Value& part, const std::string& path,
                                      Fields& fields) {
@@ -30,6 +37,10 @@ std::optional<std::string> part_text(const json::Value& part, const std::string&
   if (type == "text" || type == "refusal") {
     text = inner.string(type, std::size_t{64} << 20);
     if (!text) inner.fail(missing_parameter(path + "." + type));
+  } else if (type == "image_url" && !is_data_url(part)) {
+    ApiError error = invalid_value(path + ".image_url", "Only data: URLs are taken for images.");
+    error.code = "media_url_not_allowed";
+    inner.fail(std::move(error));
   } else if (type == "image_url" || type == "input_audio" || type == "file") {
     ApiError error =
         invalid_value(path + ".type", "This model does not take content of type '" + type + "'.");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "gateway_impl.h"
 #include "generation.h"
@@ -58,6 +59,24 @@ std::optional<ApiError> check_media_type(const http::Request& request) {
   error.message = bad_type ? "The body must be sent as application/json."
                            : "A compressed request body is not supported.";
   return error;
+}
+
+// RFC 9110 section 5.6.7: "Sun, 06 Nov 1994 08:49:37 GMT".
+std::string http_date(std::int64_t unix_seconds) {
+  constexpr std::string_view kDays = "ThuFriSatSunMonTueWed";  // the epoch was a Thursday
+  constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  const auto two = [](std::int64_t n) {
+    return std::string(n < 10 ? "0" : "") + std::to_string(n);
+  };
+  const std::int64_t days = unix_seconds / 86400;
+  const std::int64_t rest = unix_seconds % 86400;
+  const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(days))};
+  std::string out(kDays.substr(static_cast<std::size_t>(days % 7) * 3, 3));
+  out += ", " + two(static_cast<unsigned>(date.day())) + " ";
+  out += kMonths.substr((static_cast<unsigned>(date.month()) - 1) * 3, 3);
+  out += " " + std::to_string(static_cast<int>(date.year())) + " " + two(rest / 3600) + ":" +
+         two(rest / 60 % 60) + ":" + two(rest % 60) + " GMT";
+  return out;
 }
 
 std::string_view method_label(std::string_view method) {
@@ -140,6 +159,7 @@ void Gateway::Impl::decorate(const http::Request& request, int, http::Headers& h
   } else {
     headers.set("openai-processing-ms", "0");
   }
+  headers.set("Date", http_date(unix_now()));
   headers.set("openai-version", "2020-10-01");
   headers.set("X-Content-Type-Options", "nosniff");
 }

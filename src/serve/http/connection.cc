@@ -435,6 +435,10 @@ void Connection::answer_complete() {
   exchange_.reset();
   stream_ = false;
   server_->held_body_bytes -= std::exchange(held_body_bytes_, 0);
+  // An idle connection holds no buffers.
+  writing_ = std::string();
+  written_ = 0;
+  if (input_.empty()) input_ = std::string();
   if (!close_after_) {
     next_request();
   } else if (linger_after_ && !peer_eof_) {

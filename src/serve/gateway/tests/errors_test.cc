@@ -157,6 +157,8 @@ TEST_F(ErrorsTest, ChatFields) {
        {"", "messages[0].content[0].text", "missing_parameter"}},
       {R"("messages":[{"role":"user","content":[{"type":"image_url","image_url":"data:x"}]}])",
        {"", "messages[0].content[0].type", "unsupported_content"}},
+      {R"("messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://x"}}]}])",
+       {"", "messages[0].content[0].image_url", "media_url_not_allowed"}},
       {R"("messages":[{"role":"user","content":[{"type":"smell"}]}])",
        {"", "messages[0].content[0].type"}},
       {good + R"(,"tools":[{"type":"web"}])", {"", "tools[0].type"}},

@@ -37,8 +37,7 @@ class GatewayTest : public testing::Test {
   void start() {
     log_.emplace(sink_, platform::system_clock(), observe::LogOptions{});
     gateway_ = std::make_unique<Gateway>(
-        Gateway::Environment{loop_, fake_, metrics_, *log_, platform::system_clock(), entropy_},
-        options_);
+        Gateway::Environment{loop_, fake_, metrics_, *log_, clock_, entropy_}, options_);
     server_options_.access = Gateway::access_options({}, {"https://app.example"});
     server_options_.limits.body_bytes_max = options_.body_bytes_max;
     server_ = std::make_unique<http::Server>(loop_, server_options_, gateway_->hooks());
@@ -119,6 +118,7 @@ class GatewayTest : public testing::Test {
   observe::Registry metrics_;
   observe::MemoryLogSink sink_;
   std::optional<observe::Logger> log_;
+  platform::ManualClock clock_{784111777};
   platform::SeededEntropy entropy_{1};
   GatewayOptions options_;
   http::ServerOptions server_options_;

@@ -43,6 +43,8 @@ TEST_F(RoutesTest, HeadersOfEveryAnswer) {
     EXPECT_THAT(std::string(answer.headers.get("x-request-id")), MatchesRegex("req_[0-9a-f]{32}"))
         << path;
     EXPECT_THAT(std::string(answer.headers.get("openai-processing-ms")), MatchesRegex("[0-9]+"));
+    EXPECT_EQ(answer.headers.get("date"),
+              "Sun, 06 Nov 1994 08:49:37 GMT");  // the example of RFC 9110
     EXPECT_EQ(answer.headers.get("openai-version"), "2020-10-01");
     EXPECT_EQ(answer.headers.get("x-content-type-options"), "nosniff");
   }
