@@ -164,8 +164,9 @@ def links(tree):
         for match in PATH.finditer(prose):
             name = match.group(1).rstrip("/.")
             found = name in tree.known or os.path.normpath(os.path.join(folder, name)) in tree.known
-            # A generator's output, or a name without its ending, as `src/core/base/bytes`.
+            # A name without its ending, as `src/core/base/bytes`, or one that starts at its module's folder.
             found = found or any(name + end in tree.known for end in (".h", ".cc", ".md"))
+            found = found or any(known.endswith("/" + name) for known in tree.known)
             if not found and not MAY_NAME_ABSENT.match(path):
                 yield path, at(prose, match.start()), f"there is no {name}"
 

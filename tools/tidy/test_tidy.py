@@ -99,6 +99,7 @@ class RuleTest(unittest.TestCase):
         self.passes("links", {"docs/a.md": "[b](b.md#two-words) [c](https://x.org/y) [d](#own-title)\n# Own `title`\n",
                               "docs/b.md": "# Two words\n"})
         self.passes("links", {"README.md": "`src/a/b.h`, `src/a/b`, `src/a`\n```\n[x](none.md)\n```\n", "src/a/b.h": ""})
+        self.passes("links", {"docs/a.md": "`include/b/c.h`\n", "src/a/b/include/b/c.h": ""})
         self.passes("links", {"docs/adr/0001-a.md": "`src/gone/x.h`\n"})
 
     def test_leftovers(self):
