@@ -151,14 +151,7 @@ void Gateway::Impl::handle(const RequestPtr& request, const WriterPtr& writer) {
 
 void Gateway::Impl::decorate(const http::Request& request, int, http::Headers& headers) const {
   headers.set("x-request-id", request.id);
-  if (request.received_at != std::chrono::steady_clock::time_point()) {
-    const auto elapsed = std::chrono::steady_clock::now() - request.received_at;
-    headers.set(
-        "openai-processing-ms",
-        std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(elapsed).count()));
-  } else {
-    headers.set("openai-processing-ms", "0");
-  }
+  headers.set("openai-processing-ms", std::to_string(request.age() / std::chrono::milliseconds(1)));
   headers.set("Date", http_date(unix_now()));
   headers.set("openai-version", "2020-10-01");
   headers.set("X-Content-Type-Options", "nosniff");
@@ -167,8 +160,7 @@ void Gateway::Impl::decorate(const http::Request& request, int, http::Headers& h
 void Gateway::Impl::on_complete(const http::Request& request, int status,
                                 std::uint64_t body_bytes) {
   const std::string_view handler = request.route.empty() ? "none" : std::string_view(request.route);
-  const std::chrono::duration<double> elapsed =
-      std::chrono::steady_clock::now() - request.received_at;
+  const std::chrono::duration<double> elapsed = request.age();
   metrics.http_requests.with({handler, method_label(request.method), std::to_string(status)}).add();
   metrics.http_seconds.with({handler}).observe(elapsed.count());
   env.logger.info("http.request", {{"request_id", request.id},

@@ -236,14 +236,14 @@ void Generation::add(Run& run, std::string_view text, std::vector<backend::Token
 void Generation::on_token(std::size_t index, backend::TokenEvent event) {
   if (done_) return;
   Run& run = runs_[index];
-  const auto now = Clock::now();
+  const std::int64_t now_ns = gateway_->env.clock.monotonic_ns();
   if (run.first_token_s < 0) {
     run.first_token_s = elapsed_s();
   } else {
-    const std::chrono::duration<double> gap = now - run.last_token;
-    gateway_->metrics.inter_token.with({model_.id}).observe(gap.count());
+    gateway_->metrics.inter_token.with({model_.id})
+        .observe(static_cast<double>(now_ns - run.last_token_ns) * 1e-9);
   }
-  run.last_token = now;
+  run.last_token_ns = now_ns;
   add(run, event.text, std::move(event.tokens));
   if (!spec_.stream) return;
   pump();
@@ -423,7 +423,7 @@ void Generation::send_whole() {
 }
 
 double Generation::elapsed_s() const {
-  const std::chrono::duration<double> elapsed = Clock::now() - request_->received_at;
+  const std::chrono::duration<double> elapsed = request_->age();
   return elapsed.count();
 }
 

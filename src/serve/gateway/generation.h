@@ -24,7 +24,6 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void fail(const ApiError& error);
 
  private:
-  using Clock = std::chrono::steady_clock;
   class Observer;
 
   // One prompt answered once.
@@ -36,7 +35,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     ChoiceText pending;  // not sent yet
     bool started = false, finished = false, finish_sent = false;
     backend::Finished end;
-    Clock::time_point last_token{};
+    std::int64_t last_token_ns = 0;
     double first_token_s = -1;
     double logprob_sum = 0;
     std::uint64_t logprob_count = 0;

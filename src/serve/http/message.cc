@@ -45,6 +45,13 @@ const std::string* Request::query_value(std::string_view name) const {
   return nullptr;
 }
 
+std::chrono::nanoseconds Request::age() const {
+  // The clock of the timers beside it; deadlines of requests are compared with nothing else.
+  using Clock = std::chrono::steady_clock;
+  if (received_at == Clock::time_point()) return std::chrono::nanoseconds(0);
+  return Clock::now() - received_at;
+}
+
 std::string_view status_text(int status) {
   switch (status) {
     case 100:

@@ -324,7 +324,7 @@ TEST_F(ErrorsTest, DeadlineEndsARequestInAnyState) {
     const Answer answer =
         ask("POST", "/v1/chat/completions", chat_body(prompt), {{"x-holdfast-deadline-ms", "100"}});
     expect_error(answer, 504, "deadline_exceeded", "", prompt);
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(350));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
   }
   EXPECT_TRUE(eventually([&] { return fake_.running() == 0; }));
 }

@@ -8,8 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,8 +33,10 @@ class RawSocket {
       setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     sockaddr_in to{};
     to.sin_family = AF_INET;
-    to.sin_port = htons(
-        static_cast<std::uint16_t>(std::atoi(address.substr(address.rfind(':') + 1).c_str())));
+    std::uint16_t port = 0;
+    const char* end = address.data() + address.size();
+    std::from_chars(address.data() + address.rfind(':') + 1, end, port);
+    to.sin_port = htons(port);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
   }

@@ -63,6 +63,8 @@ struct Request {
 
   const std::string* query_value(std::string_view name) const;
   bool has_query(std::string_view name) const { return query_value(name) != nullptr; }
+  // Time since the head was read; zero for a request whose head never was.
+  std::chrono::nanoseconds age() const;
 };
 
 struct Response {
