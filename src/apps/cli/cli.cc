@@ -13,6 +13,40 @@ namespace {
 
 constexpr const char* kAbout = "Holdfast runs open-weight language models on hardware you own.";
 
+// Types of options as "0..2 (default 0.7)", where the library would print "FLOAT:FLOAT in [0 -
+// 2]=0.7".
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_type_size() == 0) return "";
+    std::string type = option->get_type_name();
+    const std::size_t range = type.find(" in [");
+    if (range != std::string::npos) {
+      type = type.substr(range + 5, type.size() - range - 6);
+      if (const std::size_t dash = type.find(" - "); dash != std::string::npos)
+        type.replace(dash, 3, "..");
+    }
+    if (const std::size_t words = type.find(":{"); words != std::string::npos) {
+      type = type.substr(words + 2, type.size() - words - 3);
+      std::replace(type.begin(), type.end(), ',', '|');
+    }
+    std::string out = " " + type;
+    if (option->get_expected_max() > 1) out += "...";
+    if (!option->get_default_str().empty()) out += " (default " + option->get_default_str() + ")";
+    return out;
+  }
+};
+
+// "holdfast eval tokens".
+std::string path_of(const CLI::App* app) {
+  const CLI::App* parent = app->get_parent();
+  return (parent == nullptr ? "" : path_of(parent) + " ") + app->get_name();
+}
+
+std::string help_of(const CLI::App* app) {
+  return app->help(app->get_parent() == nullptr ? "" : path_of(app->get_parent()));
+}
+
 // The parser's tree with everything that it fills in.
 struct Tree {
   CLI::App root{kAbout, "holdfast"};
@@ -21,6 +55,7 @@ struct Tree {
   bool version = false;
 
   Tree() {
+    root.formatter(std::make_shared<HelpFormatter>());
     add_global_flags();
     add_setting_flags();
     add_run(registrar);
@@ -101,9 +136,7 @@ std::string nearest(const std::string& word, const std::vector<std::string>& nam
 
 // CLI11's message says what; this adds what to do next.
 Error explain(const CLI::ParseError& error, CLI::App& root) {
-  CLI::App* command = chosen(&root);
-  std::string where = "holdfast";
-  if (command != &root) where += " " + command->get_name();
+  const std::string where = path_of(chosen(&root));
   std::string message = error.what();
   std::replace(message.begin(), message.end(), '\n', ' ');
   return invalid_argument(message).with_hint("see `" + where + " --help`");
@@ -126,7 +159,7 @@ Status check_words(const std::vector<std::string>& extras, CLI::App& root) {
   const auto commands = command->get_subcommands([](const CLI::App*) { return true; });
   if (commands.empty()) {
     return invalid_argument("unexpected argument '" + word + "'")
-        .with_hint("see `holdfast " + command->get_name() + " --help`");
+        .with_hint("see `" + path_of(command) + " --help`");
   }
   for (const CLI::App* c : commands) {
     names.push_back(c->get_name());
@@ -178,7 +211,7 @@ int dispatch(Tree& tree, Context& context) {
     }
   }
   if (action == nullptr) {
-    print(command->help());
+    print(help_of(command));
     return command == &tree.root ? 0 : 2;
   }
   const Status status = (*action)(context);
@@ -199,7 +232,7 @@ int run(std::span<const std::string> arguments, const config::Environment& envir
   try {
     tree.root.parse(reversed);
   } catch (const CLI::CallForHelp&) {
-    print(chosen(&tree.root)->help());
+    print(help_of(chosen(&tree.root)));
     return 0;
   } catch (const CLI::CallForAllHelp&) {
     print(tree.root.help("", CLI::AppFormatMode::All));
@@ -220,13 +253,11 @@ std::string reference_markdown() {
   std::string out =
       "# Commands\n\nGenerated from the declarations in the code; `holdfast COMMAND --help` prints "
       "the same.\n";
-  const std::function<void(CLI::App&, const std::string&)> describe = [&](CLI::App& app,
-                                                                          const std::string& path) {
-    out += "\n## " + path + "\n\n```\n" + app.help(path) + "```\n";
-    for (CLI::App* c : app.get_subcommands([](const CLI::App*) { return true; }))
-      describe(*c, path + " " + c->get_name());
+  const std::function<void(CLI::App&)> describe = [&](CLI::App& app) {
+    out += "\n## " + path_of(&app) + "\n\n```\n" + help_of(&app) + "```\n";
+    for (CLI::App* c : app.get_subcommands([](const CLI::App*) { return true; })) describe(*c);
   };
-  describe(tree.root, "holdfast");
+  describe(tree.root);
   return out;
 }
 

@@ -36,7 +36,9 @@ Error api_error(int status, const std::string& body) {
     const json::Value* m = error == nullptr ? nullptr : error->find("message");
     if (m != nullptr && m->is_string()) text = m->as_string();
   }
-  return Error(code_of_status(status), std::move(text));
+  Error error(code_of_status(status), std::move(text));
+  if (error.code() != ErrorCode::kNotFound) return error;
+  return std::move(error).with_hint("`holdfast ls` lists the models");
 }
 
 }  // namespace

@@ -181,7 +181,9 @@ Result<Answer> Session::generate(wire::Submit submit, const AnswerFlags& flags,
   if (flags.seed) {
     answer.seed = *flags.seed;
   } else {
+    // Short enough to be typed again.
     HF_TRY_ASSIGN(answer.seed, platform::random_u64());
+    answer.seed >>= 32;
   }
   submit.sampling = sampling(flags, answer.seed);
   const auto inbox = std::make_shared<Inbox>();

@@ -8,11 +8,15 @@
 
 namespace holdfast::cli {
 
-// Runs `holdfast ARGUMENTS...` (program name not included). Errors are printed; the result is the exit status of
-// docs/reference/cli.md.
+// Runs `holdfast ARGUMENTS...` (program name not included). Errors are printed; the result is the
+// exit status of docs/reference/cli.md.
 int run(std::span<const std::string> arguments, const config::Environment& environment);
 
-// The reference of all commands, generated from the same declarations that parse them (docs/reference/cli.md).
+// docs/reference/cli.md, from the same declarations that parse the arguments.
 std::string reference_markdown();
+// docs/reference/settings.md, from the table of settings.
+std::string settings_markdown();
+// docs/reference/errors.md, from the table of error codes.
+std::string errors_markdown();
 
 }  // namespace holdfast::cli
