@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
+#include <condition_variable>
+#include <mutex>
 
 #include "holdfast/base/units.h"
 #include "holdfast/vault/pack_reader.h"
@@ -62,14 +63,17 @@ std::string Store::manifest_path(const ModelName& name) const {
 
 Result<std::unique_ptr<platform::FileLock>> Store::lock_store() const {
   const std::string path = platform::join_path(data_dir_, kStoreLock);
-  const auto give_up = std::chrono::steady_clock::now() + kLockPatience;
+  const auto give_up = platform::Deadline::after(kLockPatience);
   while (true) {
     auto lock = fs_.try_lock(path);
     if (lock.ok() || lock.error().code() != ErrorCode::kUnavailable) return lock;
-    if (std::chrono::steady_clock::now() > give_up) {
+    if (give_up.passed()) {
       return unavailable("the model store is locked by another process", path);
     }
-    std::this_thread::sleep_for(kLockPoll);
+    // The holder is another process, so nobody here can wake us; time alone does.
+    std::mutex mutex;
+    std::unique_lock waiting(mutex);
+    std::condition_variable().wait_for(waiting, kLockPoll);
   }
 }
 
