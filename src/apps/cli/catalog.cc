@@ -1,7 +1,5 @@
 #include "catalog.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <cerrno>
 
@@ -70,9 +68,7 @@ Result<backend::ModelFacts> StoreCatalog::resolve(std::string_view name) {
 Result<platform::UniqueFd> StoreCatalog::open_pack(const backend::ModelFacts& model) {
   HF_TRY_ASSIGN(const registry::ModelRecord record, store_->resolve(model.id));
   HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record));
-  const int fd = ::fcntl(file->fd(), F_DUPFD_CLOEXEC, 3);
-  if (fd < 0) return os_error(errno, "duplicate a descriptor");
-  return platform::UniqueFd(fd);
+  return platform::duplicate(*file);
 }
 
 }  // namespace holdfast::cli

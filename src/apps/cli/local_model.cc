@@ -117,9 +117,7 @@ Result<LocalModel> LocalModel::open_private(const Context& context, const std::s
 
 Result<platform::UniqueFd> LocalModel::open_pack() const {
   HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record_));
-  const int fd = ::dup(file->fd());
-  if (fd < 0) return os_error(errno, "duplicate a descriptor");
-  return platform::UniqueFd(fd);
+  return platform::duplicate(*file);
 }
 
 Result<Bytes> LocalModel::read_object(vault::ObjectKind kind) const {

@@ -1,5 +1,5 @@
-#include <boost/json/basic_parser_impl.hpp>
 #include <algorithm>
+#include <boost/json/basic_parser_impl.hpp>
 #include <charconv>
 #include <cmath>
 
@@ -169,7 +169,8 @@ Error explain(bj::error_code ec, const Builder& builder, const ParseLimits& limi
       break;
   }
   if (ec == bj::error::too_deep) {
-    return exhausted("JSON is nested deeper than " + std::to_string(std::min(limits.depth_max, kDepthMax)) + " levels");
+    return exhausted("JSON is nested deeper than " +
+                     std::to_string(std::min(limits.depth_max, kDepthMax)) + " levels");
   }
   return invalid_argument("invalid JSON: " + ec.message() + " " + where);
 }

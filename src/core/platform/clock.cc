@@ -4,6 +4,7 @@
 #include <climits>
 #include <cstdio>
 #include <ctime>
+#include <thread>
 
 namespace holdfast::platform {
 namespace {
@@ -77,5 +78,7 @@ std::string format_rfc3339_ms(WallTime t) {
                 utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms);
   return text;
 }
+
+void pause_for(std::chrono::nanoseconds duration) { std::this_thread::sleep_for(duration); }
 
 }  // namespace holdfast::platform

@@ -132,4 +132,10 @@ Result<Bytes> read_all(const ByteSource& source, std::uint64_t bytes_max) {
   return out;
 }
 
+Result<UniqueFd> duplicate(const OpenFile& file) {
+  const int fd = ::fcntl(file.fd(), F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) return os_error(errno, "duplicate a descriptor");
+  return UniqueFd(fd);
+}
+
 }  // namespace holdfast::platform

@@ -313,8 +313,14 @@ std::string_view message_name(const Message& message) {
 }
 
 ErrorReply make_error_reply(std::uint64_t request, const Error& error) {
-  return {request, error.code(), clipped(error.client_message()), clipped(error.hint()),
-          clipped(error.detail()), 0, 0, 0};
+  return {request,
+          error.code(),
+          clipped(error.client_message()),
+          clipped(error.hint()),
+          clipped(error.detail()),
+          0,
+          0,
+          0};
 }
 
 Error to_error(const ErrorReply& reply) {

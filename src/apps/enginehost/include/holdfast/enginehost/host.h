@@ -1,4 +1,5 @@
-// The engine child: loads one model from an inherited descriptor and serves it over the control socket.
+// The engine child: loads one model from an inherited descriptor and serves it over the control
+// socket.
 #pragma once
 
 namespace holdfast::enginehost {
@@ -8,8 +9,8 @@ struct HostOptions {
   bool verbose = false;  // log to standard error
 };
 
-// Runs until the control socket closes or Shutdown arrives; returns the exit status. Enters the jail before it reads
-// anything. The calling thread becomes the engine's loop.
+// Runs until the control socket closes or Shutdown arrives; returns the exit status. Enters the
+// jail before it reads anything. The calling thread becomes the engine's loop.
 int run_engine(const HostOptions& options);
 
 }  // namespace holdfast::enginehost

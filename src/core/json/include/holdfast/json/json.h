@@ -106,7 +106,7 @@ struct Member {
 
 struct ParseLimits {
   std::size_t bytes_max = 8u << 20;
-  std::size_t depth_max = 32;         // nesting of arrays and objects; at most 512, as the parser recurses
+  std::size_t depth_max = 32;  // nesting of arrays and objects; at most 512, as the parser recurses
   std::size_t values_max = 1u << 20;  // all values together: bounds memory at about 100 bytes each
 };
 

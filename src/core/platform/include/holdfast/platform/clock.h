@@ -55,6 +55,9 @@ class ManualClock final : public Clock {
   std::atomic<int> utc_offset_seconds_ = 0;
 };
 
+// Blocks the calling thread: for polling what cannot wake us, such as a lock of another process.
+void pause_for(std::chrono::nanoseconds duration);
+
 // A point of the monotonic clock after which waiting ends.
 class Deadline {
  public:

@@ -56,6 +56,9 @@ class File final : public OpenFile {
   std::uint64_t position_ = 0;
 };
 
+// Another descriptor of the same open file, closed on exec. kExhausted when there are too many.
+Result<UniqueFd> duplicate(const OpenFile& file);
+
 // Everything in a source, for small files. kExhausted above `bytes_max`.
 Result<Bytes> read_all(const ByteSource& source, std::uint64_t bytes_max);
 

@@ -59,8 +59,8 @@ struct JailReport {
 // Gives up, for this process and for good, everything that the profile does not need: no file can
 // be opened, nothing connected, nothing executed, no process started; a forbidden call ends the
 // process (SIGSYS) or, where libraries probe in good faith (open, stat, ioctl), fails. Threads may
-// be started afterwards. Call it in a process with one thread, before any foreign byte is read; what
-// /proc and /sys tell of the machine has to be read earlier.
+// be started afterwards. Call it in a process with one thread, before any foreign byte is read;
+// what /proc and /sys tell of the machine has to be read earlier.
 //
 // A layer that the kernel or the container does not offer is missing in the report and the rest
 // still applies. The descriptors, no_new_privileges and seccomp must succeed: kUnsupported
