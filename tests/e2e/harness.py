@@ -14,8 +14,8 @@ import urllib.request
 
 BIN = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "build/ci/bin"
 HOLDFAST = os.path.join(BIN, "holdfast")
-SMOLLM2 = os.environ.get("HOLDFAST_SMOLLM2", ".")
-GEMMA3 = os.environ.get("HOLDFAST_GEMMA3", ".")
+SMOLLM2 = os.environ.get("HOLDFAST_SMOLLM2", "")
+GEMMA3 = os.environ.get("HOLDFAST_GEMMA3", "")
 TIMEOUT = 120
 
 
@@ -139,7 +139,7 @@ class Server:
 
 
 def main():
-    if not SMOLLM2 or not os.path.exists(SMOLLM2):
+    if not SMOLLM2 or not os.path.isfile(SMOLLM2):
         print("skipped: HOLDFAST_SMOLLM2 does not name the model file")
         sys.exit(77)
     if not os.path.exists(HOLDFAST):
