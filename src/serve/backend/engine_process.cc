@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <future>
+#include <vector>
 
 #include "holdfast/platform/socket.h"
 
@@ -14,6 +15,10 @@ constexpr int kPackFd = 4;
 // The child answers Hello before it has done any work.
 constexpr auto kHelloTimeout = std::chrono::seconds(20);
 constexpr auto kExitGrace = std::chrono::milliseconds(500);
+// A cancelled request ends with the step that is being computed.
+constexpr auto kCancelGrace = std::chrono::milliseconds(2000);
+// How often a start that is under way looks whether it was abandoned.
+constexpr auto kAbandonPoll = std::chrono::milliseconds(100);
 
 std::uint64_t request_of(const wire::Message& message) {
   return std::visit(
@@ -42,16 +47,12 @@ bool is_last(const wire::Message& m) {
          std::holds_alternative<wire::Rendered>(m) || std::holds_alternative<wire::StatsReply>(m);
 }
 
-wire::ErrorReply lost(std::uint64_t request) {
-  return wire::make_error_reply(
-      request, unavailable("the engine of this model ended unexpectedly; it is being restarted",
-                           "engine exited"));
-}
-
 }  // namespace
 
-Result<std::unique_ptr<EngineProcess>> EngineProcess::start(EngineProcessOptions options) {
+Result<std::unique_ptr<EngineProcess>> EngineProcess::start(EngineProcessOptions options,
+                                                            wire::ErrorReply* refusal) {
   std::unique_ptr<EngineProcess> self(new EngineProcess());
+  self->refusal_ = refusal;
   HF_TRY_ASSIGN(platform::SocketPair sockets, platform::make_socket_pair());
   platform::SpawnOptions spawn;
   spawn.program = options.program;
@@ -63,37 +64,52 @@ Result<std::unique_ptr<EngineProcess>> EngineProcess::start(EngineProcessOptions
   sockets.theirs.reset();
   HF_TRY_ASSIGN(self->channel_, wire::Channel::open(std::move(sockets.ours)));
   HF_TRY(self->handshake(options));
+  self->refusal_ = nullptr;
   self->alive_ = true;
   self->reader_ = std::thread([raw = self.get()] { raw->read_loop(); });
   return self;
 }
 
-Result<wire::Message> EngineProcess::receive_reply(platform::Deadline deadline) {
-  HF_TRY_ASSIGN(std::optional<wire::Message> message, channel_->receive(deadline));
+Result<wire::Message> EngineProcess::receive_reply(const EngineProcessOptions& options,
+                                                   platform::Deadline deadline) {
+  Result<std::optional<wire::Message>> received = std::optional<wire::Message>();
+  do {
+    if (options.abandon != nullptr && *options.abandon) return cancelled("the start was abandoned");
+    received = channel_->receive(platform::Deadline::after(kAbandonPoll));
+  } while (!received.ok() && received.error().code() == ErrorCode::kDeadline && !deadline.passed());
+  HF_TRY_ASSIGN(std::optional<wire::Message> message, std::move(received));
   if (!message) {
     const auto status = process_->wait(platform::Deadline::after(kExitGrace));
     const std::string how = status.ok() && *status ? (*status)->describe() : "closed its socket";
     return unavailable("the engine ended while it started", how);
   }
-  if (const auto* error = std::get_if<wire::ErrorReply>(&*message)) return wire::to_error(*error);
+  if (const auto* error = std::get_if<wire::ErrorReply>(&*message)) {
+    if (refusal_ != nullptr) *refusal_ = *error;
+    return wire::to_error(*error);
+  }
   return std::move(*message);
 }
 
 Status EngineProcess::handshake(EngineProcessOptions& options) {
-  HF_TRY_ASSIGN(const wire::Message hello, receive_reply(platform::Deadline::after(kHelloTimeout)));
+  HF_TRY_ASSIGN(const wire::Message hello,
+                receive_reply(options, platform::Deadline::after(kHelloTimeout)));
   if (!std::holds_alternative<wire::Hello>(hello))
     return internal_error("the engine did not greet");
   options.config.set("pack_fd", kPackFd);
   HF_TRY(channel_->send(wire::Load{json::write(options.config)}));
   HF_TRY_ASSIGN(const wire::Message ready,
-                receive_reply(platform::Deadline::after(options.load_timeout)));
+                receive_reply(options, platform::Deadline::after(options.load_timeout)));
   const auto* r = std::get_if<wire::Ready>(&ready);
   if (r == nullptr) return internal_error("the engine answered Load with another message");
   HF_TRY_ASSIGN(info_, json::parse(r->info_json));
   return ok_status();
 }
 
-EngineProcess::~EngineProcess() {
+EngineProcess::~EngineProcess() { stop(); }
+
+void EngineProcess::stop() {
+  if (stopping_.exchange(true)) return;
+  if (alive_) cancel_all();
   if (channel_) {
     ignore_error(channel_->send(wire::Shutdown{}), "the child may be gone already");
     ignore_error(channel_->flush(platform::Deadline::after(kExitGrace)), "it is killed below");
@@ -101,6 +117,16 @@ EngineProcess::~EngineProcess() {
   }
   if (reader_.joinable()) reader_.join();
   if (process_) ignore_error(process_->terminate(kExitGrace), "reaped by the destructor");
+}
+
+void EngineProcess::cancel_all() {
+  std::unique_lock lock(mutex_);
+  std::vector<std::uint64_t> requests;
+  for (const auto& [request, handler] : handlers_) requests.push_back(request);
+  lock.unlock();
+  for (const std::uint64_t request : requests) cancel(request);
+  lock.lock();
+  changed_.wait_for(lock, kCancelGrace, [this] { return handlers_.empty() || !alive_; });
 }
 
 void EngineProcess::on_exit(std::function<void()> callback) {
@@ -116,7 +142,7 @@ std::uint64_t EngineProcess::send(wire::Message message, Handler handler) {
     handlers_.emplace(request, std::move(handler));
   }
   set_request(message, request);
-  if (!alive_) {
+  if (!alive_ || stopping_) {
     deliver(lost(request));
   } else if (const Status s = channel_->send(message); !s.ok()) {
     deliver(s.error().code() == ErrorCode::kUnavailable
@@ -151,6 +177,7 @@ void EngineProcess::deliver(const wire::Message& message) {
     if (it == handlers_.end()) return;
     handler = last ? std::move(it->second) : it->second;
     if (last) handlers_.erase(it);
+    if (handlers_.empty()) changed_.notify_all();
   }
   handler(message);
 }
@@ -163,8 +190,23 @@ void EngineProcess::read_loop() {
     if (error != nullptr && error->request == 0) break;
     deliver(**message);
   }
-  alive_ = false;
+  std::function<void()> callback;
+  {
+    const std::lock_guard lock(mutex_);
+    crashed_ = !stopping_;
+    alive_ = false;
+    callback = std::exchange(on_exit_, nullptr);
+  }
+  changed_.notify_all();
+  if (callback) callback();
   lose_all();
+}
+
+wire::ErrorReply EngineProcess::lost(std::uint64_t request) const {
+  if (!crashed_) return wire::make_error_reply(request, cancelled("the model was unloaded"));
+  return wire::make_error_reply(
+      request, unavailable("the engine of this model ended unexpectedly; it is being restarted",
+                           "engine exited"));
 }
 
 void EngineProcess::lose_all() {
@@ -177,12 +219,6 @@ void EngineProcess::lose_all() {
     }
     deliver(lost(request));
   }
-  std::function<void()> callback;
-  {
-    const std::lock_guard lock(mutex_);
-    callback = std::move(on_exit_);
-  }
-  if (callback) callback();
 }
 
 }  // namespace holdfast::backend

@@ -110,13 +110,7 @@ void Generation::run_on(const std::shared_ptr<EngineProcess>& engine, std::uint6
     const std::lock_guard lock(mutex_);
     if (!cancelled_) engine_ = engine;
   }
-  if (engine_.expired()) {
-    Finished finished;
-    finished.reason = FinishReason::kCancelled;
-    finished.seed = seed_;
-    observer_->on_finished(std::move(finished));
-    return end();
-  }
+  if (engine_.expired()) return finish_cancelled();
   const std::uint64_t number =
       engine->send(to_submit(request_, seed_),
                    [self = shared_from_this()](const wire::Message& m) { self->handle(m); });
@@ -130,7 +124,18 @@ void Generation::run_on(const std::shared_ptr<EngineProcess>& engine, std::uint6
 }
 
 void Generation::fail(Failure failure) {
+  // The model was unloaded: to the caller, its generation was cancelled.
+  if (failure.error.code() == ErrorCode::kCancelled) return finish_cancelled();
   observer_->on_error(std::move(failure));
+  end();
+}
+
+void Generation::finish_cancelled() {
+  Finished finished;
+  finished.reason = FinishReason::kCancelled;
+  finished.timings.load_ns = load_ns_;
+  finished.seed = seed_;
+  observer_->on_finished(std::move(finished));
   end();
 }
 

@@ -31,6 +31,7 @@ class Generation final : public std::enable_shared_from_this<Generation> {
  private:
   void handle(const wire::Message& message);
   void handle_token(const wire::Token& token);
+  void finish_cancelled();
   void end();
 
   const GenerateRequest request_;

@@ -1,6 +1,7 @@
 #include "holdfast/backend/native_backend.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -22,6 +23,9 @@ using Engine = std::shared_ptr<EngineProcess>;
 // keep the machine busy.
 constexpr auto kFailureCooldown = std::chrono::seconds(10);
 constexpr auto kFailureCooldownMax = std::chrono::minutes(5);
+constexpr std::uint64_t kBusyRetryMs = 1000;
+// Longer than anyone means, and far from where the sum with a point in time would overflow.
+constexpr std::chrono::milliseconds kKeepAliveMax = std::chrono::hours(24 * 3650);
 // An engine that lived this long starts again without a pause.
 constexpr auto kHealthyAfter = std::chrono::minutes(1);
 
@@ -41,6 +45,14 @@ struct Lease {
 };
 // What waits for a model.
 using Waiter = std::function<void(std::variant<Lease, Failure>)>;
+using Loaded = std::variant<Engine, Failure>;
+using Unloaded = Done<std::monostate>;
+
+// An engine that is to end, and who waits for that.
+struct Dropped {
+  Engine engine;
+  std::vector<Unloaded> done;
+};
 
 struct Slot {
   ModelFacts facts;
@@ -57,7 +69,7 @@ struct Slot {
   std::uint32_t restarts = 0;
   std::int64_t loaded_at = 0;
   std::uint64_t load_ms = 0;
-  bool unloading = false;
+  std::vector<Unloaded> unloaded;  // unload the engine that is being started
 };
 
 }  // namespace
@@ -70,13 +82,18 @@ struct NativeBackend::Impl : std::enable_shared_from_this<NativeBackend::Impl> {
                    std::optional<std::chrono::milliseconds> keep_alive = {});
   void release(const std::string& id);
   void work();
+  void reap();
   void load_one(const std::string& id);
-  Result<Engine> start_engine(const ModelFacts& facts);
-  Result<Engine> start_with_eviction(const std::string& id, const ModelFacts& facts);
+  Loaded start_engine(const ModelFacts& facts);
+  Loaded start_with_eviction(const std::string& id, const ModelFacts& facts);
   bool evict_one(const std::string& except);
-  void finish_load(const std::string& id, Result<Engine> engine, std::chrono::nanoseconds took);
+  void finish_load(const std::string& id, Loaded loaded, std::chrono::nanoseconds took);
+  std::variant<Lease, Failure> settle(Slot& slot, const Loaded& loaded,
+                                      std::chrono::nanoseconds took);
+  void unload(const std::string& id, Unloaded done);
+  void drop(Slot& slot, std::vector<Unloaded> done);
   void engine_exited(const std::string& id, const EngineProcess* which);
-  std::optional<Clock::time_point> sweep_idle(std::vector<Engine>& ended);
+  std::optional<Clock::time_point> sweep_idle();
   std::uint64_t memory_left() const;
   EngineFacts facts_of(const Slot& slot) const;
 
@@ -87,11 +104,14 @@ struct NativeBackend::Impl : std::enable_shared_from_this<NativeBackend::Impl> {
   std::condition_variable changed;
   std::map<std::string, Slot> slots;
   std::deque<std::string> to_load;
-  std::vector<Engine>
-      to_drop;  // engines are destroyed by the worker, never by a thread that reads from them
+  // Engines end on a thread of their own: not on one that reads from them, and not behind a load.
+  std::vector<Dropped> to_drop;
+  std::condition_variable dropped;
   std::uint64_t restarts_total = 0;
-  bool stopping = false;
+  std::atomic<bool> stopping{false};  // written under the mutex
+  bool reaping = true;
   std::thread worker;
+  std::thread reaper;
 };
 
 namespace {
@@ -118,6 +138,10 @@ Failure failure_of(const Error& error) {
   return f;
 }
 
+Failure shutting_down() {
+  return {unavailable("the server is shutting down"), FailureKind::kDraining, 0, 0, 1000};
+}
+
 }  // namespace
 
 void NativeBackend::Impl::with_engine(const std::string& model, Waiter waiter,
@@ -129,13 +153,12 @@ void NativeBackend::Impl::with_engine(const std::string& model, Waiter waiter,
     const std::lock_guard lock(mutex);
     auto [it, fresh] = slots.try_emplace(resolved->id);
     Slot& slot = it->second;
-    if (fresh) slot.keep_alive = options.keep_alive;
-    if (keep_alive) slot.keep_alive = *keep_alive;
+    if (fresh) slot.keep_alive = std::min(options.keep_alive, kKeepAliveMax);
+    if (keep_alive) slot.keep_alive = std::min(*keep_alive, kKeepAliveMax);
     slot.facts = std::move(*resolved);
     slot.last_used = Clock::now();
     if (stopping) {
-      answer =
-          Failure{unavailable("the server is shutting down"), FailureKind::kDraining, 0, 0, 1000};
+      answer = shutting_down();
     } else if (slot.state == ModelState::kReady) {
       ++slot.active;
       answer = Lease{slot.engine, it->first, 0};
@@ -174,21 +197,29 @@ std::uint64_t NativeBackend::Impl::memory_left() const {
                                info_number(info, "scratch_bytes");
     limit -= std::min(limit, used);
   }
-  return limit;
+  return std::max<std::uint64_t>(limit, 1);  // 0 would be no limit
 }
 
-Result<Engine> NativeBackend::Impl::start_engine(const ModelFacts& facts) {
+Loaded NativeBackend::Impl::start_engine(const ModelFacts& facts) {
   EngineProcessOptions o;
   o.program = options.engine_program;
   o.config = options.engine_config;
   o.verbose = options.verbose;
+  o.abandon = &stopping;
   {
     const std::lock_guard lock(mutex);
     o.config.set("memory_limit_bytes", memory_left());
   }
-  HF_TRY_ASSIGN(o.pack, catalog->open_pack(facts));
-  HF_TRY_ASSIGN(std::unique_ptr<EngineProcess> engine, EngineProcess::start(std::move(o)));
-  return Engine(std::move(engine));
+  auto pack = catalog->open_pack(facts);
+  if (!pack.ok()) return failure_of(pack.error());
+  o.pack = std::move(*pack);
+  wire::ErrorReply refusal;
+  auto engine = EngineProcess::start(std::move(o), &refusal);
+  if (engine.ok()) return Engine(std::move(*engine));
+  Failure failure = failure_of(engine.error());
+  failure.limit = refusal.limit;
+  failure.actual = refusal.actual;
+  return failure;
 }
 
 // Ends the idle model that was used longest ago.
@@ -207,64 +238,87 @@ bool NativeBackend::Impl::evict_one(const std::string& except) {
     oldest->state = ModelState::kCold;
     victim->on_exit(nullptr);
   }
+  victim->stop();  // here, for its memory is wanted
   return true;
 }
 
-Result<Engine> NativeBackend::Impl::start_with_eviction(const std::string& id,
-                                                        const ModelFacts& facts) {
+Loaded NativeBackend::Impl::start_with_eviction(const std::string& id, const ModelFacts& facts) {
   const auto loaded = [this] {
     const std::lock_guard lock(mutex);
     return static_cast<std::uint32_t>(std::count_if(
         slots.begin(), slots.end(), [](const auto& s) { return s.second.engine != nullptr; }));
   };
   while (options.loaded_max > 0 && loaded() >= options.loaded_max) {
-    if (!evict_one(id)) return unavailable("all loaded models are busy; try again later");
+    if (!evict_one(id))
+      return Failure{unavailable("all loaded models are busy; try again later"),
+                     FailureKind::kOverloaded, 0, 0, kBusyRetryMs};
   }
   while (true) {
-    Result<Engine> engine = start_engine(facts);
-    if (engine.ok() || engine.error().code() != ErrorCode::kExhausted || !evict_one(id))
-      return engine;
+    Loaded result = start_engine(facts);
+    const Failure* failure = std::get_if<Failure>(&result);
+    if (failure == nullptr || failure->error.code() != ErrorCode::kExhausted || !evict_one(id))
+      return result;
   }
 }
 
-void NativeBackend::Impl::finish_load(const std::string& id, Result<Engine> engine,
+// What a load's end means for its slot and for those who wait.
+std::variant<Lease, Failure> NativeBackend::Impl::settle(Slot& slot, const Loaded& loaded,
+                                                         std::chrono::nanoseconds took) {
+  slot.last_used = Clock::now();
+  if (const Engine* engine = std::get_if<Engine>(&loaded)) {
+    slot.engine = *engine;
+    slot.state = ModelState::kReady;
+    slot.failure.reset();
+    slot.loaded_at = unix_now();
+    slot.ready_since = Clock::now();
+    slot.load_ms = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
+    slot.active += static_cast<std::uint32_t>(slot.waiters.size());
+    return Lease{*engine, slot.facts.id, static_cast<std::uint64_t>(took.count())};
+  }
+  Failure failure = std::get<Failure>(loaded);
+  // Neither is the model's fault, so neither is remembered.
+  if (failure.kind == FailureKind::kOverloaded || stopping) {
+    slot.state = ModelState::kCold;
+    if (stopping) failure = shutting_down();
+    return failure;
+  }
+  const auto pause = std::min<Clock::duration>(
+      kFailureCooldown * (1u << std::min(slot.failures, 6u)), kFailureCooldownMax);
+  ++slot.failures;
+  failure.retry_after_ms = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(pause).count());
+  slot.state = ModelState::kFailed;
+  slot.failure = failure;
+  slot.blocked_until = Clock::now() + pause;
+  return failure;
+}
+
+void NativeBackend::Impl::finish_load(const std::string& id, Loaded loaded,
                                       std::chrono::nanoseconds took) {
   std::vector<Waiter> waiters;
+  std::vector<Unloaded> unloaded;
   std::variant<Lease, Failure> answer = Lease();
+  const Engine* engine = std::get_if<Engine>(&loaded);
   {
     const std::lock_guard lock(mutex);
     Slot& slot = slots[id];
-    waiters = std::move(slot.waiters);
-    slot.waiters.clear();
-    slot.last_used = Clock::now();
-    if (engine.ok()) {
-      slot.engine = *engine;
-      slot.state = ModelState::kReady;
-      slot.failure.reset();
-      slot.loaded_at = unix_now();
-      slot.ready_since = Clock::now();
-      slot.load_ms = static_cast<std::uint64_t>(
-          std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
-      slot.active += static_cast<std::uint32_t>(waiters.size());
-      answer = Lease{*engine, id, static_cast<std::uint64_t>(took.count())};
-    } else {
-      const auto pause = std::min<Clock::duration>(
-          kFailureCooldown * (1u << std::min(slot.failures, 6u)), kFailureCooldownMax);
-      ++slot.failures;
-      slot.state = ModelState::kFailed;
-      slot.failure = failure_of(engine.error());
-      slot.failure->retry_after_ms = static_cast<std::uint64_t>(
-          std::chrono::duration_cast<std::chrono::milliseconds>(pause).count());
-      slot.blocked_until = Clock::now() + pause;
-      answer = *slot.failure;
+    answer = settle(slot, loaded, took);
+    waiters = std::exchange(slot.waiters, {});
+    unloaded = std::exchange(slot.unloaded, {});
+    // Unloaded while it was starting, and nobody has asked for it since.
+    if (engine != nullptr && waiters.empty() && !unloaded.empty()) {
+      drop(slot, std::exchange(unloaded, {}));
+      engine = nullptr;
     }
   }
-  if (engine.ok()) {
+  if (engine != nullptr) {
     (*engine)->on_exit([weak = weak_from_this(), id, which = engine->get()] {
       if (const auto self = weak.lock()) self->engine_exited(id, which);
     });
     if (!(*engine)->alive()) engine_exited(id, engine->get());
   }
+  for (Unloaded& done : unloaded) done(std::monostate());
   for (Waiter& w : waiters) w(answer);
 }
 
@@ -275,38 +329,81 @@ void NativeBackend::Impl::load_one(const std::string& id) {
     facts = slots[id].facts;
   }
   const auto begin = Clock::now();
-  Result<Engine> engine = start_with_eviction(id, facts);
-  finish_load(id, std::move(engine), Clock::now() - begin);
+  Loaded loaded = start_with_eviction(id, facts);
+  finish_load(id, std::move(loaded), Clock::now() - begin);
 }
 
-// On the thread that read from the engine: it may not destroy it.
+// Under the mutex.
+void NativeBackend::Impl::drop(Slot& slot, std::vector<Unloaded> done) {
+  slot.engine->on_exit(nullptr);
+  to_drop.push_back({std::move(slot.engine), std::move(done)});
+  slot.engine.reset();
+  slot.state = ModelState::kCold;
+  dropped.notify_all();
+}
+
+void NativeBackend::Impl::unload(const std::string& id, Unloaded done) {
+  std::vector<Waiter> waiters;
+  {
+    const std::lock_guard lock(mutex);
+    const auto it = slots.find(id);
+    if (it != slots.end()) {
+      Slot& slot = it->second;
+      waiters = std::exchange(slot.waiters, {});
+      const auto queued = std::find(to_load.begin(), to_load.end(), id);
+      if (slot.engine) {
+        drop(slot, {std::exchange(done, nullptr)});
+      } else if (queued != to_load.end()) {
+        to_load.erase(queued);
+        slot.state = ModelState::kCold;
+      } else if (slot.state == ModelState::kLoading) {
+        slot.unloaded.push_back(std::exchange(done, nullptr));
+      }
+    }
+  }
+  for (Waiter& w : waiters)
+    w(Failure{cancelled("the model was unloaded"), FailureKind::kOther, 0, 0, 0});
+  if (done) done(std::monostate());
+}
+
+void NativeBackend::Impl::reap() {
+  std::unique_lock lock(mutex);
+  while (true) {
+    dropped.wait(lock, [this] { return !reaping || !to_drop.empty(); });
+    if (to_drop.empty()) return;
+    std::vector<Dropped> ended = std::exchange(to_drop, {});
+    lock.unlock();
+    for (Dropped& d : ended) {
+      d.engine->stop();
+      for (Unloaded& done : d.done) done(std::monostate());
+    }
+    ended.clear();
+    lock.lock();
+  }
+}
+
+// On the thread that read from the engine.
 void NativeBackend::Impl::engine_exited(const std::string& id, const EngineProcess* which) {
   const std::lock_guard lock(mutex);
   const auto it = slots.find(id);
   if (it == slots.end() || it->second.engine.get() != which) return;
   Slot& slot = it->second;
-  to_drop.push_back(std::move(slot.engine));
-  slot.engine.reset();
-  slot.state = ModelState::kCold;
-  if (slot.unloading || stopping) return changed.notify_all();
+  drop(slot, {});
+  if (stopping) return;
   ++slot.restarts;
   ++restarts_total;
   slot.failures = Clock::now() - slot.ready_since > kHealthyAfter ? 0 : slot.failures + 1;
   const auto pause = options.restart_backoff * (1u << std::min(slot.failures, 10u)) / 2;
   slot.blocked_until = Clock::now() + std::min<Clock::duration>(pause, options.restart_backoff_max);
-  changed.notify_all();
 }
 
-std::optional<Clock::time_point> NativeBackend::Impl::sweep_idle(std::vector<Engine>& ended) {
+std::optional<Clock::time_point> NativeBackend::Impl::sweep_idle() {
   std::optional<Clock::time_point> next;
   for (auto& [id, slot] : slots) {
     if (!slot.engine || slot.active > 0 || slot.keep_alive.count() < 0) continue;
     const auto due = slot.last_used + slot.keep_alive;
     if (due <= Clock::now()) {
-      slot.engine->on_exit(nullptr);
-      ended.push_back(std::move(slot.engine));
-      slot.engine.reset();
-      slot.state = ModelState::kCold;
+      drop(slot, {});
     } else {
       next = next ? std::min(*next, due) : due;
     }
@@ -317,14 +414,7 @@ std::optional<Clock::time_point> NativeBackend::Impl::sweep_idle(std::vector<Eng
 void NativeBackend::Impl::work() {
   std::unique_lock lock(mutex);
   while (!stopping) {
-    std::vector<Engine> ended = std::exchange(to_drop, {});
-    const auto next = sweep_idle(ended);
-    if (!ended.empty()) {
-      lock.unlock();
-      ended.clear();
-      lock.lock();
-      continue;
-    }
+    const auto next = sweep_idle();
     // The first whose pause after a crash is over; a crash loop of one model delays no other.
     std::optional<Clock::time_point> wake = next;
     const auto ready = std::find_if(to_load.begin(), to_load.end(), [&](const std::string& id) {
@@ -375,11 +465,11 @@ EngineFacts NativeBackend::Impl::facts_of(const Slot& slot) const {
 NativeBackend::NativeBackend(NativeBackendOptions options, std::shared_ptr<ModelCatalog> catalog)
     : impl_(std::make_shared<Impl>(std::move(options), std::move(catalog))) {
   impl_->worker = std::thread([raw = impl_.get()] { raw->work(); });
+  impl_->reaper = std::thread([raw = impl_.get()] { raw->reap(); });
 }
 
 NativeBackend::~NativeBackend() {
   std::vector<Waiter> waiters;
-  std::vector<Engine> engines;
   {
     const std::lock_guard lock(impl_->mutex);
     impl_->stopping = true;
@@ -391,16 +481,13 @@ NativeBackend::~NativeBackend() {
     for (auto& [id, slot] : impl_->slots) {
       std::move(slot.waiters.begin(), slot.waiters.end(), std::back_inserter(waiters));
       slot.waiters.clear();
-      if (slot.engine) engines.push_back(std::move(slot.engine));
-      slot.engine.reset();
+      if (slot.engine) impl_->drop(slot, {});
     }
-    std::move(impl_->to_drop.begin(), impl_->to_drop.end(), std::back_inserter(engines));
-    impl_->to_drop.clear();
+    impl_->reaping = false;
+    impl_->dropped.notify_all();
   }
-  for (Waiter& w : waiters) {
-    w(Failure{unavailable("the server is shutting down"), FailureKind::kDraining, 0, 0, 1000});
-  }
-  for (Engine& e : engines) e->on_exit(nullptr);
+  for (Waiter& w : waiters) w(shutting_down());
+  impl_->reaper.join();
 }
 
 std::vector<ModelFacts> NativeBackend::models() {
@@ -417,12 +504,10 @@ std::vector<ModelFacts> NativeBackend::models() {
 
 Stats NativeBackend::stats() {
   Stats stats;
-  std::vector<std::pair<std::size_t, Engine>> running;
   {
     const std::lock_guard lock(impl_->mutex);
     for (const auto& [id, slot] : impl_->slots) {
       if (slot.state == ModelState::kCold) continue;
-      if (slot.engine) running.emplace_back(stats.engines.size(), slot.engine);
       stats.engines.push_back(impl_->facts_of(slot));
     }
     stats.engine_restarts_total = impl_->restarts_total;
@@ -473,15 +558,21 @@ void ask(const std::shared_ptr<EngineProcess>& engine, wire::Message message, Do
 std::unique_ptr<RequestHandle> NativeBackend::generate(GenerateRequest request,
                                                        std::shared_ptr<GenerateObserver> observer) {
   const std::string model = request.model;
+  const auto keep_alive = request.keep_alive;
   const std::int64_t seed = request.sampling.seed.value_or(0);
   const bool drawn = !request.sampling.seed.has_value();
   auto generation = std::make_shared<Generation>(std::move(request), drawn ? draw_seed() : seed,
                                                  std::move(observer));
-  impl_->with_engine(model, [impl = impl_, generation](std::variant<Lease, Failure> got) {
-    if (Failure* failure = std::get_if<Failure>(&got)) return generation->fail(std::move(*failure));
-    const Lease& lease = std::get<Lease>(got);
-    generation->run_on(lease.engine, lease.load_ns, [impl, id = lease.id] { impl->release(id); });
-  });
+  impl_->with_engine(
+      model,
+      [impl = impl_, generation](std::variant<Lease, Failure> got) {
+        if (Failure* failure = std::get_if<Failure>(&got))
+          return generation->fail(std::move(*failure));
+        const Lease& lease = std::get<Lease>(got);
+        generation->run_on(lease.engine, lease.load_ns,
+                           [impl, id = lease.id] { impl->release(id); });
+      },
+      keep_alive);
   return std::make_unique<Handle>(std::move(generation));
 }
 
@@ -541,26 +632,13 @@ void NativeBackend::load(std::string model, std::optional<std::chrono::milliseco
         }
         done(std::move(answer));
       },
-      keep_alive);
+      keep_alive.value_or(impl_->options.keep_alive));
 }
 
 void NativeBackend::unload(std::string model, Done<std::monostate> done) {
   const auto facts = impl_->catalog->resolve(model);
   if (!facts.ok()) return done(failure_of(facts.error()));
-  Engine engine;
-  {
-    const std::lock_guard lock(impl_->mutex);
-    const auto it = impl_->slots.find(facts->id);
-    if (it != impl_->slots.end() && it->second.engine) {
-      engine = std::move(it->second.engine);
-      it->second.engine.reset();
-      it->second.state = ModelState::kCold;
-      engine->on_exit(nullptr);
-      impl_->to_drop.push_back(std::move(engine));
-      impl_->changed.notify_all();
-    }
-  }
-  done(std::monostate());
+  impl_->unload(facts->id, std::move(done));
 }
 
 }  // namespace holdfast::backend

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -25,6 +28,8 @@ struct EngineProcessOptions {
   json::Object config;      // of wire::Load: threads, context, kv_type, ...
   std::chrono::milliseconds load_timeout{600'000};
   bool verbose = false;  // the child's log goes to standard error
+  // Set from another thread, it ends a start that is under way with kCancelled.
+  const std::atomic<bool>* abandon = nullptr;
 };
 
 // Thread-safe. Answers arrive on a thread of its own.
@@ -32,9 +37,11 @@ class EngineProcess {
  public:
   // Starts the child and waits until the model is loaded. The child's own refusal (does not fit,
   // corrupt, unsupported) comes back as it is; kUnavailable if it died, kDeadline if it took too
-  // long.
-  static Result<std::unique_ptr<EngineProcess>> start(EngineProcessOptions options);
-  // Ends the child; requests under way get kUnavailable.
+  // long. `refusal` receives the child's own reply, with its numbers, where there was one.
+  static Result<std::unique_ptr<EngineProcess>> start(EngineProcessOptions options,
+                                                      wire::ErrorReply* refusal = nullptr);
+  // stop(), unless that was done. Not on the reading thread: where owners are shared, one of them
+  // stops the engine before it lets go.
   ~EngineProcess();
   EngineProcess(const EngineProcess&) = delete;
   EngineProcess& operator=(const EngineProcess&) = delete;
@@ -43,8 +50,13 @@ class EngineProcess {
   const json::Value& info() const { return info_; }
   pid_t pid() const { return process_->pid(); }
   bool alive() const { return alive_; }
-  // Called once, on the reading thread, when the child is gone. Set before requests are sent.
+  // Called once, on the reading thread, when the child is gone, before the requests that were under
+  // way are told: who asks again after that gets another engine.
   void on_exit(std::function<void()> callback);
+  // Cancels what is under way, waits a moment for that, ends the child. Whatever is left then gets
+  // an ErrorReply with code kCancelled. No callback runs after it. Not on the reading thread, and
+  // once.
+  void stop();
 
   // Receives the messages of one request in order, the last one included; then it is destroyed. An
   // ErrorReply with code kUnavailable and detail "engine exited" is made here when the child dies.
@@ -60,18 +72,25 @@ class EngineProcess {
  private:
   EngineProcess() = default;
   Status handshake(EngineProcessOptions& options);
-  Result<wire::Message> receive_reply(platform::Deadline deadline);
+  Result<wire::Message> receive_reply(const EngineProcessOptions& options,
+                                      platform::Deadline deadline);
   void read_loop();
   void deliver(const wire::Message& message);
+  wire::ErrorReply lost(std::uint64_t request) const;
   void lose_all();
+  void cancel_all();
 
   std::optional<platform::Process> process_;
   std::unique_ptr<wire::Channel> channel_;
   json::Value info_;
   std::thread reader_;
+  wire::ErrorReply* refusal_ = nullptr;  // while it starts
   std::atomic<bool> alive_{false};
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> crashed_{false};  // ended although nobody had asked for it
 
-  std::mutex mutex_;
+  std::mutex mutex_;  // of what follows
+  std::condition_variable changed_;
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, Handler> handlers_;
   std::function<void()> on_exit_;

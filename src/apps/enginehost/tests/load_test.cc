@@ -1,0 +1,185 @@
+// The engine's configuration, and loading a pack: memory limits, damaged and truncated packs.
+#include "load.h"
+
+#include <gmock/gmock.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "holdfast/importer/importer.h"
+
+namespace holdfast::enginehost {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string kModel = HOLDFAST_SOURCE_DIR "/tests/golden/tiny/llama-gqa-untied.gguf";
+
+TEST(LoadConfigTest, EveryMemberIsRead) {
+  const auto c = parse_load_config(
+      R"({"pack_fd":4,"threads":3,"usable_cpus":5,"context":640,"kv_tokens":1280,"kv_type":"f32",
+          "isa":"avx2","batch_max":2,"prefill_chunk":64,"queue_max":9,"logits_rows":7,
+          "hidden_states":true,"template":"x","memory_limit_bytes":123456})");
+  ASSERT_TRUE(c.ok()) << c.error().to_string();
+  EXPECT_EQ(c->pack_fd, 4);
+  EXPECT_EQ(c->threads, 3u);
+  EXPECT_EQ(c->usable_cpus, 5u);
+  EXPECT_EQ(c->context, 640u);
+  EXPECT_EQ(c->kv_tokens, 1280u);
+  EXPECT_EQ(c->kv_type, kvcache::KvType::kF32);
+  EXPECT_EQ(c->isa, "avx2");
+  EXPECT_EQ(c->batch_max, 2u);
+  EXPECT_EQ(c->prefill_chunk, 64u);
+  EXPECT_EQ(c->queue_max, 9u);
+  EXPECT_EQ(c->logits_rows, 7u);
+  EXPECT_TRUE(c->hidden_states);
+  EXPECT_EQ(c->template_text, "x");
+  EXPECT_EQ(c->memory_limit_bytes, 123456u);
+}
+
+TEST(LoadConfigTest, EachLimitAndOneBeyond) {
+  struct Row {
+    const char* key;
+    std::int64_t low;
+    std::int64_t high;
+  };
+  const Row rows[] = {
+      {"pack_fd", 4, 1023},
+      {"threads", 1, std::int64_t{tensor::ThreadTeam::kThreadsMax}},
+      {"usable_cpus", 1, 65536},
+      {"context", 0, std::int64_t{model::kContextMax}},
+      {"kv_tokens", 0, std::int64_t{1} << 40},
+      {"batch_max", 1, 1024},
+      {"prefill_chunk", 1, std::int64_t{model::kContextMax}},
+      {"queue_max", 1, 65536},
+      {"logits_rows", 0, 65536},
+      {"memory_limit_bytes", 0, std::int64_t{1} << 60},
+  };
+  for (const Row& row : rows) {
+    const auto parsed = [&](std::int64_t value) {
+      return parse_load_config(json::write(json::Object{{row.key, value}}));
+    };
+    EXPECT_TRUE(parsed(row.low).ok()) << row.key;
+    EXPECT_TRUE(parsed(row.high).ok()) << row.key;
+    for (const std::int64_t beyond : {row.low - 1, row.high + 1}) {
+      const auto refused = parsed(beyond);
+      ASSERT_FALSE(refused.ok()) << row.key << " " << beyond;
+      EXPECT_EQ(refused.error().code(), ErrorCode::kInvalidArgument);
+      EXPECT_THAT(refused.error().to_string(), HasSubstr(row.key));
+    }
+  }
+}
+
+TEST(LoadConfigTest, WhatIsNotAConfiguration) {
+  for (const char* text : {"", "[]", "1", "{", R"({"nonesuch":1})", R"({"threads":"1"})",
+                           R"({"threads":1.5})", R"({"isa":1})", R"({"hidden_states":1})",
+                           R"({"kv_type":"q8_0"})", R"({"template":null})"}) {
+    EXPECT_FALSE(parse_load_config(text).ok()) << text;
+  }
+}
+
+class LoadModelTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists(kModel)) GTEST_SKIP() << "no golden files";
+    std::string pattern = ::testing::TempDir() + "/holdfast-load-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    dir_ = pattern;
+    auto store = registry::Store::open(fs_, platform::system_clock(), dir_ + "/data");
+    ASSERT_TRUE(store.ok()) << store.error().to_string();
+    importer::ImportOptions options;
+    options.path = kModel;
+    options.engine_program = HOLDFAST_ENGINE;
+    const auto imported = importer::import_model(**store, options);
+    ASSERT_TRUE(imported.ok()) << imported.error().to_string();
+    const auto pack = (*store)->open_pack(imported->model);
+    ASSERT_TRUE(pack.ok());
+    pack_ = *platform::read_all(**pack, 1u << 30);
+  }
+  void TearDown() override {
+    if (!dir_.empty()) std::filesystem::remove_all(dir_);
+  }
+  // Of a copy of the pack, as it is in pack_ at this moment.
+  std::variant<std::unique_ptr<LoadedModel>, LoadFailure> load(LoadConfig config) {
+    const std::string path = dir_ + "/copy.hfc";
+    std::ofstream(path, std::ios::binary | std::ios::trunc)
+        .write(reinterpret_cast<const char*>(pack_.data()),
+               static_cast<std::streamsize>(pack_.size()));
+    auto file = platform::File::open_read(path);
+    EXPECT_TRUE(file.ok());
+    config.pack_fd = std::move(*file).release().release();
+    return load_model(config);
+  }
+  LoadFailure failure(const LoadConfig& config) {
+    auto result = load(config);
+    if (auto* f = std::get_if<LoadFailure>(&result)) return std::move(*f);
+    ADD_FAILURE() << "it was loaded";
+    return {internal_error("loaded"), 0, 0};
+  }
+
+  platform::PosixFileSystem fs_;
+  std::string dir_;
+  Bytes pack_;
+};
+
+TEST_F(LoadModelTest, TheLimitIsExact) {
+  LoadConfig config;
+  config.context = 512;
+  config.batch_max = 1;
+  auto whole = load(config);
+  ASSERT_TRUE(std::holds_alternative<std::unique_ptr<LoadedModel>>(whole));
+  const model::MemoryPlan plan = std::get<0>(whole)->plan;
+  const std::uint64_t need = plan.weights_bytes + plan.kv_bytes + plan.scratch_bytes;
+  config.memory_limit_bytes = need;
+  EXPECT_TRUE(std::holds_alternative<std::unique_ptr<LoadedModel>>(load(config)));
+  config.memory_limit_bytes = need - 1;
+  const LoadFailure f = failure(config);
+  EXPECT_EQ(f.error.code(), ErrorCode::kExhausted);
+  EXPECT_EQ(f.limit_bytes, need - 1);
+  EXPECT_EQ(f.needed_bytes, need);
+}
+
+// A context that was asked for is never cut down; the limit of one byte loads nothing.
+TEST_F(LoadModelTest, NothingFitsInOneByte) {
+  LoadConfig config;
+  config.memory_limit_bytes = 1;
+  const LoadFailure f = failure(config);
+  EXPECT_EQ(f.error.code(), ErrorCode::kExhausted);
+  EXPECT_THAT(f.error.to_string(), HasSubstr("no context fits"));
+}
+
+TEST_F(LoadModelTest, EveryDamagedByteIsFound) {
+  LoadConfig config;
+  config.context = 64;
+  config.batch_max = 1;
+  const Bytes intact = pack_;
+  const std::size_t step = intact.size() / 61 | 1;
+  for (std::size_t at = 0; at < intact.size(); at += step) {
+    pack_ = intact;
+    pack_[at] ^= std::byte{0x10};
+    auto result = load(config);
+    // Between the parts of a pack lies padding that nobody reads.
+    if (const auto* f = std::get_if<LoadFailure>(&result)) {
+      EXPECT_THAT(f->error.code(), ::testing::AnyOf(ErrorCode::kCorrupt, ErrorCode::kUnsupported))
+          << at << " " << f->error.to_string();
+    } else {
+      EXPECT_LT(at, 16384u) << "damage was not seen";
+      EXPECT_EQ(intact[at], std::byte{0}) << at;
+    }
+  }
+}
+
+TEST_F(LoadModelTest, ATruncatedPackIsCorrupt) {
+  LoadConfig config;
+  config.context = 64;
+  const Bytes intact = pack_;
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{4095},
+                                 std::size_t{4096}, intact.size() / 2, intact.size() - 1}) {
+    pack_.assign(intact.begin(), intact.begin() + static_cast<std::ptrdiff_t>(size));
+    EXPECT_EQ(failure(config).error.code(), ErrorCode::kCorrupt) << size;
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::enginehost
