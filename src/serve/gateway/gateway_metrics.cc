@@ -76,7 +76,10 @@ void GatewayMetrics::finished(std::string_view model, const backend::Finished& e
   generation_tokens.with({model}).add(end.usage.completion_tokens);
   prefix_queries.with({model}).add(end.usage.prompt_tokens);
   prefix_hits.with({model}).add(end.usage.cached_tokens);
-  success.with({model, backend::finish_reason_name(end.reason)}).add();
+  // The name that vLLM has for it.
+  const bool aborted = end.reason == backend::FinishReason::kCancelled;
+  success.with({model, aborted ? "abort" : backend::finish_reason_name(end.reason)}).add();
+  if (aborted) return;
   if (first_token_s >= 0) first_token.with({model}).observe(first_token_s);
   end_to_end.with({model}).observe(total_s);
   queue_time.with({model}).observe(seconds(end.timings.queue_ns));

@@ -254,14 +254,15 @@ void Generation::on_token(std::size_t index, backend::TokenEvent event) {
 }
 
 void Generation::on_finished(std::size_t index, backend::Finished finished) {
-  if (done_) return;
   Run& run = runs_[index];
   run.finished = true;
   run.end = std::move(finished);
-  --running_;
-  ++completed_;
+  // Counted also when the client has gone: the work was done.
   gateway_->metrics.finished(model_.id, run.end, run.first_token_s, elapsed_s(),
                              static_cast<double>(spec_.max_tokens.value_or(0)));
+  if (done_) return;
+  --running_;
+  ++completed_;
   if (run.end.reason == backend::FinishReason::kCancelled) {
     // Not by us, or this would be done: the model was unloaded or the server stops.
     fail(overloaded("draining", "The model was unloaded while it answered.", 1000));

@@ -208,6 +208,9 @@ TEST_F(StreamTest, GoneReaderCancelsAndHalfClosedDoesNot) {
     EXPECT_LT(best, std::chrono::milliseconds(100)) << prompt;
     EXPECT_TRUE(eventually([&] { return gateway_->active_generations() == 0; }));
   }
+  const std::string aborted =
+      "finished_reason=\"abort\"} " + std::to_string(fake_.cancelled()) + "\n";
+  EXPECT_TRUE(eventually([&] { return get("/metrics").body.find(aborted) != std::string::npos; }));
   const std::size_t before = fake_.cancelled();
   RawSocket half(address_);
   half.send(http_post(chat_body("slow", R"(,"stream":true,"max_tokens":20)")));
