@@ -287,10 +287,13 @@ void Generation::on_failure(const backend::Failure& failure) {
     error.param = "prompt";
   if (failure.kind == backend::FailureKind::kOverloaded)
     gateway_->metrics.rejections.with({"queue_full"}).add();
-  gateway_->env.logger.warn("generation.failed", {{"request_id", request_->id},
-                                                  {"model", model_.id},
-                                                  {"code", error.code},
-                                                  {"detail", failure.error.detail()}});
+  // A request that cannot be served is an ordinary end; a server that cannot serve is not.
+  const auto level = error.status >= 500 ? observe::LogLevel::kWarn : observe::LogLevel::kInfo;
+  gateway_->env.logger.log(level, "generation.failed",
+                           {{"request_id", request_->id},
+                            {"model", model_.id},
+                            {"code", error.code},
+                            {"detail", failure.error.detail()}});
   fail(error);
 }
 
