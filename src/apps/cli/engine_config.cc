@@ -20,6 +20,7 @@ json::Object engine_config(const Context& context) {
   return json::Object{{"threads", threads > 0 ? threads : std::int64_t{cpus.usable_cores()}},
                       {"usable_cpus", std::max(1, cpus.logical_allowed)},
                       {"context", s.integer(Setting::limits_context_max)},
+                      {"kv_bytes_max", s.size_bytes(Setting::engine_kv_bytes_max)},
                       {"kv_type", s.text(Setting::engine_kv_type)},
                       {"isa", s.text(Setting::engine_force_isa)},
                       {"batch_max", s.integer(Setting::engine_batch_max)},

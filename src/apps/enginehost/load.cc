@@ -151,7 +151,7 @@ class Planner {
     const std::uint32_t wanted = config_.context == 0 ? hyper_.context_train : config_.context;
     auto full = plan_for(wanted);
     if (!full.ok()) return LoadFailure{full.error(), 0, 0};
-    if (needed(*full, wanted) <= limit_) return finish(*full, wanted, false);
+    if (fits(*full, wanted)) return finish(*full, wanted, false);
     const std::uint32_t largest = largest_context(wanted);
     if (config_.context == 0 && largest >= kContextWorthHaving) {
       auto less = plan_for(largest);
@@ -163,7 +163,10 @@ class Planner {
         "model does not fit: " + format_bytes(need) + " needed (weights " + format_bytes(weights_) +
         ", KV cache " + format_bytes(pages_for(wanted) * page_bytes_) + " for a context of " +
         std::to_string(wanted) + ", scratch " + format_bytes(full->plan.scratch_bytes) + "), " +
-        format_bytes(limit_) + " available";
+        format_bytes(limit_) + " available" +
+        (config_.kv_bytes_max == 0
+             ? ""
+             : ", of which " + format_bytes(config_.kv_bytes_max) + " for the KV cache");
     message += largest == 0 ? "; no context fits"
                             : "; the largest context that fits is " + std::to_string(largest);
     return LoadFailure{exhausted(std::move(message)), limit_, need};
@@ -176,6 +179,13 @@ class Planner {
 
   std::uint64_t needed(const MemoryFit& f, std::uint32_t context) const {
     return f.plan.weights_bytes + f.plan.scratch_bytes + pages_for(context) * page_bytes_;
+  }
+
+  bool fits(const MemoryFit& f, std::uint32_t context) const {
+    return needed(f, context) <= limit_ && pages_for(context) * page_bytes_ <= kv_limit();
+  }
+  std::uint64_t kv_limit() const {
+    return config_.kv_bytes_max == 0 ? ~std::uint64_t{0} : config_.kv_bytes_max;
   }
 
   Result<MemoryFit> plan_for(std::uint32_t context) const {
@@ -200,7 +210,7 @@ class Planner {
     while (low < high) {
       const std::uint32_t middle = low + (high - low + 1) / 2;
       const auto f = plan_for(middle);
-      if (f.ok() && needed(*f, middle) <= limit_) {
+      if (f.ok() && fits(*f, middle)) {
         low = middle;
       } else {
         high = middle - 1;
@@ -215,7 +225,7 @@ class Planner {
                                      ? one * config_.batch_max
                                      : std::max(one, pages_for(config_.kv_tokens));
     const std::uint64_t fixed = f.plan.weights_bytes + f.plan.scratch_bytes;
-    const std::uint64_t room = (limit_ - fixed) / page_bytes_;
+    const std::uint64_t room = std::min(limit_ - fixed, kv_limit()) / page_bytes_;
     f.pages =
         std::max(one, std::min({wanted, room, std::uint64_t{kvcache::PagedKvCache::kPagesMax}}));
     f.plan.kv_bytes = f.pages * page_bytes_;
@@ -342,6 +352,7 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   HF_TRY(m.number("usable_cpus", c.usable_cpus, 1, 65536));
   HF_TRY(m.number("context", c.context, 0, model::kContextMax));
   HF_TRY(m.number("kv_tokens", c.kv_tokens, 0, std::int64_t{1} << 40));
+  HF_TRY(m.number("kv_bytes_max", c.kv_bytes_max, 0, std::int64_t{1} << 60));
   HF_TRY(m.text("kv_type", kv_type));
   HF_TRY(m.text("isa", c.isa));
   HF_TRY(m.number("batch_max", c.batch_max, 1, 1024));

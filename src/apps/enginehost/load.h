@@ -28,6 +28,7 @@ struct LoadConfig {
   std::uint32_t context = 0;  // 0: the model's own, or the largest that fits
   std::uint64_t kv_tokens =
       0;  // KV capacity of all sequences together; 0: context x batch_max, or what fits
+  std::uint64_t kv_bytes_max = 0;  // memory for the KV cache; 0: what the limit leaves
   kvcache::KvType kv_type = kvcache::KvType::kF16;
   std::string isa;  // forced, or empty
   std::uint32_t batch_max = 8;

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <condition_variable>
 #include <csignal>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -219,10 +217,7 @@ Result<std::unique_ptr<registry::Staging>> Import::stage_or_wait() {
     if (staging.ok() || staging.error().code() != ErrorCode::kUnavailable) return staging;
     if (cancelled()) return holdfast::cancelled("the import was cancelled");
     report("waiting", 0, 0);
-    // The other import is another process: nobody here can wake us, time alone does.
-    std::mutex mutex;
-    std::unique_lock waiting(mutex);
-    std::condition_variable().wait_for(waiting, kCancelPoll);
+    platform::pause_for(kCancelPoll);
   }
 }
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 
 #include "holdfast/base/units.h"
 #include "holdfast/vault/pack_reader.h"
@@ -70,10 +68,7 @@ Result<std::unique_ptr<platform::FileLock>> Store::lock_store() const {
     if (give_up.passed()) {
       return unavailable("the model store is locked by another process", path);
     }
-    // The holder is another process, so nobody here can wake us; time alone does.
-    std::mutex mutex;
-    std::unique_lock waiting(mutex);
-    std::condition_variable().wait_for(waiting, kLockPoll);
+    platform::pause_for(kLockPoll);
   }
 }
 
