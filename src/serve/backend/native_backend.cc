@@ -26,6 +26,8 @@ constexpr auto kFailureCooldownMax = std::chrono::minutes(5);
 constexpr std::uint64_t kBusyRetryMs = 1000;
 // Longer than anyone means, and far from where the sum with a point in time would overflow.
 constexpr std::chrono::milliseconds kKeepAliveMax = std::chrono::hours(24 * 3650);
+// How old what /metrics says of a busy engine may be.
+constexpr auto kStatsInterval = std::chrono::milliseconds(500);
 // An engine that lived this long starts again without a pause.
 constexpr auto kHealthyAfter = std::chrono::minutes(1);
 
@@ -66,6 +68,9 @@ struct Slot {
   std::optional<Failure> failure;   // of the last load
   std::uint32_t failures = 0;       // in a row
   std::uint32_t active = 0;
+  std::uint32_t waiting = 0;  // of these, not admitted by the engine yet; as it last said
+  double kv_usage = 0;        // likewise, 0..1
+  Clock::time_point stats_at;
   std::uint32_t restarts = 0;
   std::int64_t loaded_at = 0;
   std::uint64_t load_ms = 0;
@@ -94,6 +99,8 @@ struct NativeBackend::Impl : std::enable_shared_from_this<NativeBackend::Impl> {
   void drop(Slot& slot, std::vector<Unloaded> done);
   void engine_exited(const std::string& id, const EngineProcess* which);
   std::optional<Clock::time_point> sweep_idle();
+  std::optional<Clock::time_point> next_stats() const;
+  void refresh_stats(std::unique_lock<std::mutex>& lock);
   std::uint64_t memory_left() const;
   EngineFacts facts_of(const Slot& slot) const;
 
@@ -411,6 +418,47 @@ std::optional<Clock::time_point> NativeBackend::Impl::sweep_idle() {
   return next;
 }
 
+// When busy engines are to be asked next; nullopt while none is busy.
+std::optional<Clock::time_point> NativeBackend::Impl::next_stats() const {
+  std::optional<Clock::time_point> next;
+  for (const auto& [id, slot] : slots) {
+    if (!slot.engine || slot.active == 0) continue;
+    const auto due = slot.stats_at + kStatsInterval;
+    next = next ? std::min(*next, due) : due;
+  }
+  return next;
+}
+
+// Asks; the answers are stored when they come, so nobody waits for a busy engine.
+void NativeBackend::Impl::refresh_stats(std::unique_lock<std::mutex>& lock) {
+  std::vector<std::pair<std::string, Engine>> asked;
+  for (auto& [id, slot] : slots) {
+    if (!slot.engine || slot.active == 0) continue;
+    slot.stats_at = Clock::now();
+    asked.emplace_back(id, slot.engine);
+  }
+  lock.unlock();
+  for (const auto& [id, engine] : asked) {
+    engine->send(wire::Stats{}, [weak = weak_from_this(), id = id](const wire::Message& m) {
+      const auto self = weak.lock();
+      const auto* reply = std::get_if<wire::StatsReply>(&m);
+      const auto stats =
+          reply ? json::parse(reply->stats_json) : Result<json::Value>(internal_error("no stats"));
+      if (!self || !stats.ok()) return;
+      const std::lock_guard stats_lock(self->mutex);
+      const auto it = self->slots.find(id);
+      if (it == self->slots.end()) return;
+      const std::uint64_t pages = info_number(*stats, "pages_total");
+      it->second.waiting = static_cast<std::uint32_t>(info_number(*stats, "waiting"));
+      it->second.kv_usage = pages == 0 ? 0
+                                       : static_cast<double>(info_number(*stats, "pages_used")) /
+                                             static_cast<double>(pages);
+    });
+  }
+  asked.clear();
+  lock.lock();
+}
+
 void NativeBackend::Impl::work() {
   std::unique_lock lock(mutex);
   while (!stopping) {
@@ -429,6 +477,13 @@ void NativeBackend::Impl::work() {
       load_one(id);
       lock.lock();
       continue;
+    }
+    if (const auto due = next_stats()) {
+      if (*due <= Clock::now()) {
+        refresh_stats(lock);
+        continue;
+      }
+      wake = wake ? std::min(*wake, *due) : due;
     }
     wake ? changed.wait_until(lock, *wake) : changed.wait_for(lock, std::chrono::hours(1));
   }
@@ -451,7 +506,9 @@ EngineFacts NativeBackend::Impl::facts_of(const Slot& slot) const {
   f.weights_bytes = info_number(info, "weights_bytes");
   f.kv_bytes = info_number(info, "kv_bytes");
   f.scratch_bytes = info_number(info, "scratch_bytes");
-  f.running = slot.active;
+  f.waiting = std::min(slot.waiting, slot.active);
+  f.running = slot.active - f.waiting;
+  f.kv_usage = slot.active > 0 ? slot.kv_usage : 0;
   if (slot.keep_alive.count() >= 0) {
     const auto left =
         slot.active > 0 ? slot.keep_alive : slot.keep_alive - (Clock::now() - slot.last_used);

@@ -81,7 +81,7 @@ TEST_F(ConfigTest, MistakesNameFileLineValueAndRange) {
   write("holdfast.toml", "[engine\n");
   EXPECT_NE(failure().find("holdfast.toml:1"), std::string::npos) << failure();
   for (const char* text :
-       {"[engine]\nthreads = \"2\"\n", "[engine]\nthreads = 2.5\n", "[metrics]\nenabled = 1\n",
+       {"[engine]\nthreads = \"2\"\n", "[engine]\nthreads = 2.5\n", "[log]\nlevel = 1\n",
         "[server]\nlisten = 5\n", "[models]\nload = \"m\"\n", "[models]\naliases = [1]\n",
         "threads = 1\n", "[http]\nbody_timeout = \"10\"\n"}) {
     write("holdfast.toml", text);
