@@ -101,13 +101,13 @@ class Terminal {
   UniqueFd master, slave;
 };
 
-// Types once the prompt is there, as a person would: the terminal is in raw mode then.
+// Types once raw mode was announced: what is still unread of the line before has a prompt in it, too.
 Result<std::optional<std::string>> read_typed(Terminal& t, LineEditor& editor,
                                               std::string_view keys) {
   std::thread typist([&] {
     std::string shown;
     char c[256];
-    while (shown.find("> ") == std::string::npos) {
+    while (shown.find("\x1b[?2004h") == std::string::npos) {
       const ssize_t n = ::read(t.master.get(), c, sizeof c);
       if (n <= 0) return;
       shown.append(c, static_cast<std::size_t>(n));
