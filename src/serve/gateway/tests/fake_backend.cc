@@ -93,7 +93,7 @@ class FakeBackend::Handle final : public RequestHandle {
   void cancel() override {
     const std::lock_guard lock(owner_.mutex_);
     const auto at = std::find(owner_.runs_.begin(), owner_.runs_.end(), run_);
-    if (at == owner_.runs_.end() || run_->cancel.exchange(true)) return;
+    if (at == owner_.runs_.end() || run_->ended || run_->cancel.exchange(true)) return;
     ++owner_.cancelled_;
     owner_.last_cancel_ = Clock::now();
     owner_.wake_.notify_all();
