@@ -101,7 +101,8 @@ class Terminal {
   UniqueFd master, slave;
 };
 
-// Types once raw mode was announced: what is still unread of the line before has a prompt in it, too.
+// Types once raw mode was announced: what is still unread of the line before has a prompt in it,
+// too.
 Result<std::optional<std::string>> read_typed(Terminal& t, LineEditor& editor,
                                               std::string_view keys) {
   std::thread typist([&] {
