@@ -88,7 +88,7 @@ class Crash(Case):
 class Drain(Case):
     def stream(self, server):
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
-        body = json.loads(STORY) | {"stream": True, "max_tokens": 60}
+        body = json.loads(STORY) | {"stream": True, "max_tokens": 800}
         connection.request("POST", "/v1/completions", json.dumps(body),
                            {"content-type": "application/json"})
         return connection.getresponse()
