@@ -75,7 +75,7 @@ class NativeBackendTest : public ::testing::Test {
   bool becomes_idle(const std::string& id) {
     return eventually([&] {
       const auto f = engine(id);
-      return !f || f->running == 0;
+      return !f || f->running + f->waiting == 0;
     });
   }
   static bool eventually(const std::function<bool()>& condition) {
