@@ -318,7 +318,7 @@ Status Evaluator::bind_rest(const Signature& signature, const Arguments& argumen
   HF_TRY(runtime_.charge(signature.parameters.size() * arguments.named.size() / 8));
   for (const auto& [name, value] : arguments.named) {
     const bool known = std::any_of(signature.parameters.begin(), signature.parameters.end(),
-                                   [&name = name](const Parameter& p) { return p.name == name; });
+                                   [&given = name](const Parameter& p) { return p.name == given; });
     if (known) continue;
     if (!signature.uses_kwargs)
       return runtime_.failure("the macro '" + signature.name + "' has no parameter '" + name + "'");

@@ -439,14 +439,14 @@ void NativeBackend::Impl::refresh_stats(std::unique_lock<std::mutex>& lock) {
   }
   lock.unlock();
   for (const auto& [id, engine] : asked) {
-    engine->send(wire::Stats{}, [weak = weak_from_this(), id = id](const wire::Message& m) {
+    engine->send(wire::Stats{}, [weak = weak_from_this(), model = id](const wire::Message& m) {
       const auto self = weak.lock();
       const auto* reply = std::get_if<wire::StatsReply>(&m);
       const auto stats =
           reply ? json::parse(reply->stats_json) : Result<json::Value>(internal_error("no stats"));
       if (!self || !stats.ok()) return;
       const std::lock_guard stats_lock(self->mutex);
-      const auto it = self->slots.find(id);
+      const auto it = self->slots.find(model);
       if (it == self->slots.end()) return;
       const std::uint64_t pages = info_number(*stats, "pages_total");
       it->second.waiting = static_cast<std::uint32_t>(info_number(*stats, "waiting"));

@@ -15,7 +15,6 @@ constexpr std::uint16_t kVersion = 1;
 constexpr std::uint8_t kChunkLog2 = 18;
 
 // Field offsets, as in docs/formats/pack.md.
-constexpr std::size_t kAlg = 6;
 constexpr std::size_t kReserved = 264;
 constexpr std::size_t kHeaderMac = 992;
 constexpr std::size_t kSlots = 1024;
