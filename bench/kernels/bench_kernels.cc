@@ -87,10 +87,10 @@ void gemm(benchmark::State& state, const KernelTable* table, TensorType type, st
   report(state, 2.0 * rows * k * n, static_cast<double>(w.buffer.size()));
 }
 
-void attention(benchmark::State& state, const KernelTable* table, bool half, std::uint32_t tokens,
-               std::uint32_t heads, std::uint32_t head_dim, std::uint32_t depth) {
-  const std::size_t element = half ? 2 : 4;
-  const std::size_t part = kernels::kPageTokens * head_dim * element;
+void attention(benchmark::State& state, const KernelTable* table, kernels::KvType type,
+               std::uint32_t tokens, std::uint32_t heads, std::uint32_t head_dim,
+               std::uint32_t depth) {
+  const std::size_t part = kernels::kv_head_bytes(type, head_dim);
   const std::size_t pages = (depth + tokens + kernels::kPageTokens - 1) / kernels::kPageTokens;
   std::vector<std::byte> memory(pages * 2 * part);
   std::vector<const std::byte*> table_of_pages;
@@ -114,9 +114,11 @@ void attention(benchmark::State& state, const KernelTable* table, bool half, std
                                     .window = 0,
                                     .scale = 0.125f,
                                     .softcap = 0,
-                                    .scratch = scratch.data()};
+                                    .scratch = scratch.data(),
+                                    .partial = nullptr,
+                                    .key_begin = 0};
   for (auto _ : state) {
-    (half ? table->attention_f16 : table->attention_f32)(args);
+    kernels::kv_kernels(*table, type).attention(args);
     benchmark::ClobberMemory();
   }
   const double keys = tokens * (depth + 0.5 * (tokens + 1));
@@ -175,14 +177,15 @@ void register_table(const KernelTable* table) {
       benchmark::RegisterBenchmark((name + "/stream/n:1").c_str(), gemm, table, type.type, 32768,
                                    4096, 1);
   }
-  for (const bool half : {true, false}) {
-    const std::string name = prefix + (half ? "attention_f16" : "attention_f32");
-    benchmark::RegisterBenchmark((name + "/decode/3x64/depth:2048").c_str(), attention, table, half,
+  for (std::size_t i = 0; i < kernels::kKvTypes; ++i) {
+    const auto type = static_cast<kernels::KvType>(i);
+    const std::string name = prefix + "attention_" + std::string(kernels::kv_type_name(type));
+    benchmark::RegisterBenchmark((name + "/decode/3x64/depth:2048").c_str(), attention, table, type,
                                  1, 3, 64, 2048);
     if (slow) continue;
-    benchmark::RegisterBenchmark((name + "/prefill/3x64/512@0").c_str(), attention, table, half,
+    benchmark::RegisterBenchmark((name + "/prefill/3x64/512@0").c_str(), attention, table, type,
                                  512, 3, 64, 0);
-    benchmark::RegisterBenchmark((name + "/prefill/4x128/64@2048").c_str(), attention, table, half,
+    benchmark::RegisterBenchmark((name + "/prefill/4x128/64@2048").c_str(), attention, table, type,
                                  64, 4, 128, 2048);
   }
   register_vectors(table);

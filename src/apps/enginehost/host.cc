@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "holdfast/jail/jail.h"
+#include "holdfast/kernels/select.h"
 #include "holdfast/platform/clock.h"
 #include "holdfast/runtime/engine.h"
 #include "holdfast/runtime/prompt.h"
@@ -244,25 +245,24 @@ std::string stats_json(const runtime::EngineStats& s) {
 std::string ready_json(const LoadedModel& loaded, const LoadConfig& config,
                        const json::Value& sandbox) {
   const model::Hyperparameters& h = loaded.model->hyperparameters();
-  return json::write(
-      json::Object{{"architecture", h.architecture},
-                   {"vocab", h.n_vocab},
-                   {"context", loaded.model->options().context_length},
-                   {"context_reduced", loaded.context_reduced},
-                   {"embedding", h.n_embd},
-                   {"isa", std::string(loaded.kernels->isa)},
-                   {"threads", config.threads},
-                   {"kv_type", config.kv_type == kvcache::KvType::kF32 ? "f32" : "f16"},
-                   {"weights_bytes", loaded.plan.weights_bytes},
-                   {"kv_bytes", loaded.plan.kv_bytes},
-                   {"scratch_bytes", loaded.plan.scratch_bytes},
-                   {"batch_max", config.batch_max},
-                   {"has_template", loaded.chat_template.has_value()},
-                   {"adds_bos", loaded.tokenizer->adds_bos()},
-                   {"bos", loaded.tokenizer->bos().value_or(-1)},
-                   {"eos", loaded.tokenizer->eos().value_or(-1)},
-                   {"metadata", loaded.metadata},
-                   {"sandbox", sandbox}});
+  return json::write(json::Object{{"architecture", h.architecture},
+                                  {"vocab", h.n_vocab},
+                                  {"context", loaded.model->options().context_length},
+                                  {"context_reduced", loaded.context_reduced},
+                                  {"embedding", h.n_embd},
+                                  {"isa", std::string(loaded.kernels->isa)},
+                                  {"threads", config.threads},
+                                  {"kv_type", kernels::kv_type_name(config.kv_type)},
+                                  {"weights_bytes", loaded.plan.weights_bytes},
+                                  {"kv_bytes", loaded.plan.kv_bytes},
+                                  {"scratch_bytes", loaded.plan.scratch_bytes},
+                                  {"batch_max", config.batch_max},
+                                  {"has_template", loaded.chat_template.has_value()},
+                                  {"adds_bos", loaded.tokenizer->adds_bos()},
+                                  {"bos", loaded.tokenizer->bos().value_or(-1)},
+                                  {"eos", loaded.tokenizer->eos().value_or(-1)},
+                                  {"metadata", loaded.metadata},
+                                  {"sandbox", sandbox}});
 }
 
 // The engine's loop: commands, then a step, until the receiver says stop.

@@ -363,9 +363,9 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   HF_TRY(m.text("template", c.template_text));
   HF_TRY(m.number("memory_limit_bytes", c.memory_limit_bytes, 0, std::int64_t{1} << 60));
   HF_TRY(m.nothing_left());
-  if (kv_type != "f16" && kv_type != "f32")
-    return invalid_argument("unsupported kv_type " + kv_type);
-  c.kv_type = kv_type == "f32" ? kvcache::KvType::kF32 : kvcache::KvType::kF16;
+  const std::optional<kvcache::KvType> type = kernels::find_kv_type(kv_type);
+  if (!type) return invalid_argument("unsupported kv_type " + kv_type);
+  c.kv_type = *type;
   return c;
 }
 

@@ -18,9 +18,7 @@ constexpr std::uint32_t kHeadsMax = 4096;
 constexpr std::uint32_t kDimMax = 4096;
 
 std::size_t block_bytes(const KvLayout& layout, std::uint32_t dim) {
-  const std::size_t bytes = std::size_t{layout.n_kv_heads} * dim * PagedKvCache::kPageTokens *
-                            kv_element_bytes(layout.type);
-  return round_up(bytes, kBlockAlignment);
+  return round_up(layout.n_kv_heads * kernels::kv_head_bytes(layout.type, dim), kBlockAlignment);
 }
 
 bool in_range(std::uint32_t value, std::uint32_t max) { return value > 0 && value <= max; }
@@ -47,6 +45,12 @@ Result<std::unique_ptr<PagedKvCache>> PagedKvCache::create(const KvLayout& layou
   if (!in_range(layout.n_layers, kLayersMax) || !in_range(layout.n_kv_heads, kHeadsMax) ||
       !in_range(layout.k_dim, kDimMax) || !in_range(layout.v_dim, kDimMax)) {
     return invalid_argument("the shape of the key-value cache is out of range");
+  }
+  if (!kernels::kv_dim_fits(layout.type, layout.k_dim) ||
+      !kernels::kv_dim_fits(layout.type, layout.v_dim)) {
+    return unsupported(
+        "unsupported kv_type: quantised keys and values need heads of a multiple of " +
+        std::to_string(kernels::kKvBlock) + " dimensions; use f16");
   }
   if (pages == 0 || pages > kPagesMax) {
     return invalid_argument("the key-value cache must have between 1 and " +

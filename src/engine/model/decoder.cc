@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "holdfast/kernels/select.h"
 #include "holdfast/quant/packed.h"
 #include "holdfast/tensor/attention.h"
 
@@ -45,9 +46,8 @@ DecoderPass::DecoderPass(const Hyperparameters& hyper, const Weights& weights, c
       s_(scratch),
       kernels_(kernels),
       cache_(cache),
-      kv_head_bytes_(kvcache::PagedKvCache::kPageTokens * hyper.head_dim *
-                     kvcache::kv_element_bytes(cache.layout().type)),
-      f16_(cache.layout().type == kvcache::KvType::kF16) {}
+      kv_head_bytes_(kernels::kv_head_bytes(cache.layout().type, hyper.head_dim)),
+      kv_(kernels::kv_kernels(kernels, cache.layout().type)) {}
 
 void DecoderPass::run(Worker& worker) const {
   const Stream stream = make_stream(worker);
@@ -158,8 +158,8 @@ void DecoderPass::attention_block(Worker& worker, const Stream& stream, std::uin
                                          .window = h_.windowed[layer] ? h_.window : 0,
                                          .scale = h_.attention_scale,
                                          .softcap = h_.attention_softcap};
-  tensor::attention(worker, f16_ ? kernels_.attention_f16 : kernels_.attention_f32, kernels_,
-                    arguments, batch_.blocks(), out, s_.threads[worker.index()].attention.data());
+  tensor::attention(worker, kv_.attention, kernels_, arguments, batch_.blocks(), out, s_.split,
+                    s_.threads[worker.index()].attention.data());
   worker.barrier();
   if (quantised && !tensor::attention_quantises(h_.head_dim)) {
     const Range tokens = worker.share(n_tokens());
@@ -233,8 +233,7 @@ void DecoderPass::store(std::uint32_t layer, std::size_t token, const float* x, 
   std::byte* at = batch_.page(token) + offset + heads.begin * kv_head_bytes_;
   const auto slot = static_cast<std::uint32_t>(batch_.tokens()[token].position %
                                                kvcache::PagedKvCache::kPageTokens);
-  const auto put = is_key ? (f16_ ? kernels_.store_k_f16 : kernels_.store_k_f32)
-                          : (f16_ ? kernels_.store_v_f16 : kernels_.store_v_f32);
+  const kernels::KvStore put = is_key ? kv_.store_k : kv_.store_v;
   put(x, static_cast<std::uint32_t>(heads.end - heads.begin), h_.head_dim, at, slot);
 }
 

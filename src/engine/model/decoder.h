@@ -79,7 +79,7 @@ class DecoderPass {
   const kernels::KernelTable& kernels_;
   const kvcache::PagedKvCache& cache_;
   std::size_t kv_head_bytes_;
-  bool f16_;
+  const kernels::KvKernels& kv_;
 };
 
 }  // namespace holdfast::model

@@ -51,6 +51,11 @@ Result<MemoryPlan> memory_plan(const Hyperparameters& hyper, const LoadOptions& 
                                std::uint64_t weights_bytes) {
   HF_TRY(validate(hyper));
   HF_TRY(check_options(options));
+  if (!kernels::kv_dim_fits(options.kv_type, hyper.head_dim)) {
+    return unsupported("unsupported kv_type for this model: its heads of " +
+                       std::to_string(hyper.head_dim) + " dimensions are not whole blocks of " +
+                       std::to_string(kernels::kKvBlock) + "; use f16");
+  }
   MemoryPlan plan;
   plan.weights_bytes = weights_bytes;
   plan.kv_bytes = kvcache::PagedKvCache::page_bytes(kv_layout(hyper, options.kv_type)) *

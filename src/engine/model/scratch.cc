@@ -22,6 +22,8 @@ Scratch Scratch::take(tensor::Arena& arena, const Hyperparameters& h, const Load
   s.projected = arena.take<float>(n * h.n_embd);
   s.feed = take_activations(arena, tokens, h.n_ff);
   s.up = arena.take<float>(n * h.n_ff);
+  s.split = tensor::AttentionSplit::take(arena, h.n_heads, h.n_kv_heads, h.head_dim,
+                                         options.context_length);
   s.rope = arena.take<float>(n * h.rope.dims);
   s.rope_local = arena.take<float>(n * h.rope_local.dims);
   s.final_rows = take_activations(arena, options.logits_rows_max, h.n_embd);

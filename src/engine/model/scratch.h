@@ -23,13 +23,14 @@ struct ThreadScratch {
 };
 
 struct Scratch {
-  std::span<float> residual;          // [tokens][n_embd]
-  tensor::Activations normed;         // [tokens][n_embd]: what linear layers read
-  std::span<float> qkv;               // [tokens][q, k, v]
-  tensor::Activations attended;       // [tokens][q_size]
-  std::span<float> projected;         // [tokens][n_embd]: outputs of attention and feed-forward
-  tensor::Activations feed;           // [tokens][n_ff]: gate, then activation(gate) * up
-  std::span<float> up;                // [tokens][n_ff]
+  std::span<float> residual;     // [tokens][n_embd]
+  tensor::Activations normed;    // [tokens][n_embd]: what linear layers read
+  std::span<float> qkv;          // [tokens][q, k, v]
+  tensor::Activations attended;  // [tokens][q_size]
+  std::span<float> projected;    // [tokens][n_embd]: outputs of attention and feed-forward
+  tensor::Activations feed;      // [tokens][n_ff]: gate, then activation(gate) * up
+  std::span<float> up;           // [tokens][n_ff]
+  tensor::AttentionSplit split;
   std::span<float> rope, rope_local;  // [tokens][2][pairs]: cosines, sines
   tensor::Activations final_rows;     // [logits_rows_max][n_embd]
   std::span<float> logits;            // [logits_rows_max][n_vocab]

@@ -49,8 +49,8 @@ void add_engine_flags(CLI::App& c, EvalFlags& f) {
   c.add_option("--batch", f.batch, "Input rows computed together")->check(CLI::Range(1, 64));
   c.add_option("--context", f.context, "Context length chosen at load, in tokens")
       ->check(CLI::Range(1, 1 << 27));
-  c.add_option("--kv-type", f.kv_type, "Number format of the KV cache: f16 or f32")
-      ->check(CLI::IsMember({"f16", "f32"}));
+  c.add_option("--kv-type", f.kv_type, "Number format of the KV cache: f16, f32, q8_0 or q4_0")
+      ->check(CLI::IsMember({"f16", "f32", "q8_0", "q4_0"}));
   c.add_option("--isa", f.isa, "Instruction set: scalar, avx2, avx512 or neon");
 }
 

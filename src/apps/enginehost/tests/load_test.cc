@@ -72,9 +72,9 @@ TEST(LoadConfigTest, EachLimitAndOneBeyond) {
 }
 
 TEST(LoadConfigTest, WhatIsNotAConfiguration) {
-  for (const char* text : {"", "[]", "1", "{", R"({"nonesuch":1})", R"({"threads":"1"})",
-                           R"({"threads":1.5})", R"({"isa":1})", R"({"hidden_states":1})",
-                           R"({"kv_type":"q8_0"})", R"({"template":null})"}) {
+  for (const char* text :
+       {"", "[]", "1", "{", R"({"nonesuch":1})", R"({"threads":"1"})", R"({"threads":1.5})",
+        R"({"isa":1})", R"({"hidden_states":1})", R"({"kv_type":"q8"})", R"({"template":null})"}) {
     EXPECT_FALSE(parse_load_config(text).ok()) << text;
   }
 }

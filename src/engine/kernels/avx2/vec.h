@@ -34,9 +34,9 @@ constexpr int kDotColumns =
     2;  // 4 sums of 16 bits, 2 halves of codes, 2 broadcasts and temporaries
 constexpr int kFloatColumnsMax = 6;  // 12 accumulators + 2 weights + 1 broadcast of 16 registers
 constexpr int kFloatGroupsOneColumn = 4;  // 8 independent chains hide the latency of fma
-constexpr int kScoreRowsMax = 4;
-constexpr int kValueRowsMax = 2;
-constexpr int kValueVectors = 2;
+constexpr int kScoreRowsMax = 6;  // x key groups: 12 sums + 2 keys + 1 broadcast of 16 registers
+constexpr int kValueRowsMax = 6;
+constexpr int kValueSums = 6;  // rows x vectors of values, likewise
 constexpr std::size_t kPrefetchBytes =
     2048;  // covers DRAM latency at the speed of one core: 80 ns x 25 GB/s
 
@@ -110,6 +110,11 @@ HF_INLINE float scalar_fma(float a, float b, float c) { return __builtin_fmaf(a,
 HF_INLINE F f_load_f16(const std::uint16_t* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(at<__m128i>(p))),
           _mm256_cvtph_ps(_mm_loadu_si128(at<__m128i>(p + 8)))};
+}
+// One f16 in all lanes.
+HF_INLINE F f_set_f16(const std::uint16_t* p) {
+  const __m256 x = _mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(*p)));
+  return {x, x};
 }
 HF_INLINE F f_load_bf16(const std::uint16_t* p) {
   const __m256i low = _mm256_cvtepu16_epi32(_mm_loadu_si128(at<__m128i>(p)));

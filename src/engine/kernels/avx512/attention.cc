@@ -3,15 +3,21 @@
 //
 #include "generic/entries.h"
 #include "generic/pointers.h"
+#include "holdfast/quant/packed_blocks.h"
 
 namespace holdfast::kernels {
 namespace {
 #include "generic/vector.inc"
 //
 #include "generic/attention.inc"
+//
+#include "generic/gemm_formats.inc"
+//
+#include "generic/gemm_quant.inc"
+//
+#include "generic/attention_quant.inc"
 }  // namespace
 namespace HF_ISA {
-void attention_f16(const AttentionArgs& args) { attention<PageF16>(args); }
-void attention_f32(const AttentionArgs& args) { attention<PageF32>(args); }
+#include "generic/attention_entries.inc"
 }  // namespace HF_ISA
 }  // namespace holdfast::kernels

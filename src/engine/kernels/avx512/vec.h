@@ -29,8 +29,8 @@ constexpr int kTileColumnsMax =
 constexpr int kDotColumns = 1;  // columns are independent: out-of-order execution overlaps them
 constexpr int kFloatColumnsMax = 12;
 constexpr int kScoreRowsMax = 12;  // rows x key groups held in registers by attention
-constexpr int kValueRowsMax = 6;   // x 4 vectors of values
-constexpr int kValueVectors = 4;
+constexpr int kValueRowsMax = 6;
+constexpr int kValueSums = 24;            // rows x vectors of values held in registers
 constexpr int kFloatGroupsOneColumn = 4;  // independent chains that hide the latency of fma
 constexpr std::size_t kPrefetchBytes =
     2048;  // covers DRAM latency at the speed of one core: 80 ns x 25 GB/s
@@ -84,6 +84,10 @@ HF_INLINE F f_load_f16(const std::uint16_t* p) {
 }
 HF_INLINE F f_load_f16_n(const std::uint16_t* p, std::uint32_t n) {
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first(n), p));
+}
+// One f16 in all lanes.
+HF_INLINE F f_set_f16(const std::uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(*p)));
 }
 HF_INLINE F f_load_bf16(const std::uint16_t* p) {
   const __m256i h = _mm256_loadu_si256(at<__m256i>(p));

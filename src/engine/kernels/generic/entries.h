@@ -39,16 +39,16 @@ void rope_norm(float* x, std::uint32_t n_heads, std::uint32_t head_dim, std::uin
                const float* cos, const float* sin);
 void rope_neox(float* x, std::uint32_t n_heads, std::uint32_t head_dim, std::uint32_t n_rot,
                const float* cos, const float* sin);
-void store_k_f16(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim, std::byte* page,
-                 std::uint32_t slot);
-void store_k_f32(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim, std::byte* page,
-                 std::uint32_t slot);
-void store_v_f16(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim, std::byte* page,
-                 std::uint32_t slot);
-void store_v_f32(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim, std::byte* page,
-                 std::uint32_t slot);
-void attention_f16(const AttentionArgs& args);
-void attention_f32(const AttentionArgs& args);
+#define HF_KV_TYPE(enumerator, name)                                                    \
+  void store_k_##name(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim, \
+                      std::byte* page, std::uint32_t slot);                             \
+  void store_v_##name(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim, \
+                      std::byte* page, std::uint32_t slot);                             \
+  void attention_##name(const AttentionArgs& args);
+#include "holdfast/kernels/kv_types.def"
+#undef HF_KV_TYPE
+void merge_attention(const float* partials, std::size_t stride, std::uint32_t n_parts,
+                     std::uint32_t head_dim, float* out, float* scratch);
 void f16_to_f32(const std::uint16_t* x, std::uint32_t n, float* out);
 void bf16_to_f32(const std::uint16_t* x, std::uint32_t n, float* out);
 void f32_to_f16(const float* x, std::uint32_t n, std::uint16_t* out);

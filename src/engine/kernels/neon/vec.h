@@ -35,9 +35,9 @@ constexpr int kTileColumnsMax =
 constexpr int kDotColumns = 2;       // 8 accumulators, 4 codes and 2 broadcasts
 constexpr int kFloatColumnsMax = 6;  // 24 accumulators + 4 weights + broadcasts of 32 registers
 constexpr int kFloatGroupsOneColumn = 2;  // 8 independent chains hide the latency of fma
-constexpr int kScoreRowsMax = 4;
-constexpr int kValueRowsMax = 2;
-constexpr int kValueVectors = 2;
+constexpr int kScoreRowsMax = 6;  // x key groups: 24 sums + 4 keys + broadcasts of 32 registers
+constexpr int kValueRowsMax = 6;
+constexpr int kValueSums = 6;  // rows x vectors of values, likewise
 constexpr std::size_t kPrefetchBytes =
     2048;  // covers DRAM latency at the speed of one core: 80 ns x 25 GB/s
 
@@ -135,6 +135,11 @@ HF_INLINE float scalar_fma(float a, float b, float c) { return __builtin_fmaf(a,
 HF_INLINE F f_load_f16(const std::uint16_t* p) {
   return quarters<F>(
       [&](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))); });
+}
+// One f16 in all lanes.
+HF_INLINE F f_set_f16(const std::uint16_t* p) {
+  const float32x4_t x = vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(*p)));
+  return {{x, x, x, x}};
 }
 HF_INLINE F f_load_bf16(const std::uint16_t* p) {
   return quarters<F>(

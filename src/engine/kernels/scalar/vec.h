@@ -21,7 +21,7 @@ struct I {
 
 constexpr int kScoreRowsMax = 1;
 constexpr int kValueRowsMax = 1;
-constexpr int kValueVectors = 1;
+constexpr int kValueSums = 1;
 
 HF_INLINE float scalar_sqrt(float x) { return __builtin_sqrtf(x); }
 HF_INLINE float scalar_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
@@ -147,6 +147,17 @@ HF_INLINE void f_store_f16_n(std::uint16_t* p, const F& x, std::uint32_t n) {
   for (std::uint32_t i = 0; i < n; ++i) p[i] = float_to_half(x.v[i]);
 }
 
+HF_INLINE F f_set_f16(const std::uint16_t* p) { return f_set(half_to_float(*p)); }
+HF_INLINE F f_load_s8(const std::int8_t* p) {
+  return f_map([&](int i) { return static_cast<float>(p[i]); });
+}
+HF_INLINE F f_load_u4_low(const std::uint8_t* p) {
+  return f_map([&](int i) { return static_cast<float>(p[i] & 15); });
+}
+HF_INLINE F f_load_u4_high(const std::uint8_t* p) {
+  return f_map([&](int i) { return static_cast<float>(p[i] >> 4); });
+}
+
 HF_INLINE I i_set(std::int32_t x) {
   I out;
   for (int i = 0; i < 16; ++i) out.v[i] = x;
@@ -170,6 +181,7 @@ HF_INLINE std::int32_t i_sum(const I& a) {
   return sum;
 }
 
+HF_INLINE void prefetch_l1(const std::byte* p) { __builtin_prefetch(p, 0, 3); }
 HF_INLINE void prefetch_l2(const std::byte* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace

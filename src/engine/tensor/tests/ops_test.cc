@@ -167,25 +167,31 @@ TEST(Rope, YarnKeepsFastPairsAndStretchesSlowOnes) {
   EXPECT_DOUBLE_EQ(yarn.magnitude, 1.0 + 0.1 * std::log(4.0));
 }
 
-// Heads and blocks are shared out in two ways; with any number of threads every head is computed
-// once.
-class AttentionShares : public testing::TestWithParam<std::uint32_t> {};
+// Heads, blocks and chunks of keys are shared out in three ways; with any number of threads every
+// head is computed once. Few tokens at a depth of several chunks are split, the many of a prompt
+// are not.
+class AttentionShares : public testing::TestWithParam<std::tuple<std::uint32_t, std::uint32_t>> {};
+
+constexpr std::uint32_t kHeads = 6, kKvHeads = 2, kDim = 8;
 
 TEST_P(AttentionShares, EveryHeadOnceAndLikeTheFormula) {
-  constexpr std::uint32_t kHeads = 6, kKvHeads = 2, kDim = 8, kTokens = 70;
+  const auto [threads, first] = GetParam();
+  constexpr std::uint32_t kTokens = 70;
   constexpr std::size_t kHeadBytes = 32 * kDim * sizeof(float);
   const std::size_t page_floats = 2 * kKvHeads * 32 * kDim;
-  std::vector<float> pages(3 * page_floats);
-  const std::vector<float> k = random_floats(kTokens * kKvHeads * kDim, kSeed);
+  const std::uint32_t positions = first + kTokens;
+  std::vector<float> pages((positions / 32 + 1) * page_floats);
+  const std::vector<float> k = random_floats(positions * kKvHeads * kDim, kSeed);
   const std::vector<float> v = random_floats(k.size(), kSeed + 1);
   const std::vector<float> q = random_floats(kTokens * kHeads * kDim, kSeed + 2);
-  const std::byte* table[3];
-  for (std::uint32_t t = 0; t < kTokens; ++t) {
+  std::vector<const std::byte*> table;
+  const kernels::KvKernels& kv = kernels::kv_kernels(best(), kernels::KvType::kF32);
+  for (std::uint32_t t = 0; t < positions; ++t) {
     std::byte* page = std::as_writable_bytes(std::span(pages)).data() + t / 32 * page_floats * 4;
-    table[t / 32] = page;
-    best().store_k_f32(k.data() + t * kKvHeads * kDim, kKvHeads, kDim, page, t % 32);
-    best().store_v_f32(v.data() + t * kKvHeads * kDim, kKvHeads, kDim, page + kKvHeads * kHeadBytes,
-                       t % 32);
+    if (t % 32 == 0) table.push_back(page);
+    kv.store_k(k.data() + t * kKvHeads * kDim, kKvHeads, kDim, page, t % 32);
+    kv.store_v(v.data() + t * kKvHeads * kDim, kKvHeads, kDim, page + kKvHeads * kHeadBytes,
+               t % 32);
   }
   const AttentionLayer layer{.q = q.data(),
                              .q_stride = kHeads * kDim,
@@ -198,20 +204,25 @@ TEST_P(AttentionShares, EveryHeadOnceAndLikeTheFormula) {
                              .window = 0,
                              .scale = 0.5f,
                              .softcap = 0.0f};
-  const AttentionBlock all[] = {{0, 32, 0, table}, {32, 32, 32, table}, {64, 6, 64, table}};
-  Arena arena = Arena::create(1 << 16).value();
+  const AttentionBlock all[] = {{0, 32, first, table.data()},
+                                {32, 32, first + 32, table.data()},
+                                {64, 6, first + 64, table.data()}};
+  Arena arena = Arena::create(1 << 20).value();
   const Activations out = Activations::take(arena, kTokens, kHeads * kDim, false);
+  const AttentionSplit split = AttentionSplit::take(arena, kHeads, kKvHeads, kDim, 4096);
   std::vector<float> scratch(kernels::attention_scratch_floats(kDim));
-  const std::uint32_t threads = GetParam();
   for (std::uint32_t i = 0; i < threads; ++i) {
     const Worker worker(nullptr, i, threads);
-    attention(worker, best().attention_f32, best(), layer, all, out, scratch.data());
+    attention(worker, kv.attention, best(), layer, all, out, split, scratch.data());
   }
+  EXPECT_EQ(std::count(split.done.begin(), split.done.end(), 0u),
+            static_cast<std::ptrdiff_t>(split.done.size()));
   for (std::uint32_t t = 0; t < kTokens; t += 23) {
     for (std::uint32_t h = 0; h < kHeads; ++h) {
-      std::vector<double> score(t + 1);
+      const std::uint32_t keys = first + t + 1;
+      std::vector<double> score(keys);
       double total = 0;
-      for (std::uint32_t j = 0; j <= t; ++j) {
+      for (std::uint32_t j = 0; j < keys; ++j) {
         double s = 0;
         for (std::uint32_t d = 0; d < kDim; ++d) {
           s += static_cast<double>(q[(t * kHeads + h) * kDim + d]) *
@@ -221,7 +232,7 @@ TEST_P(AttentionShares, EveryHeadOnceAndLikeTheFormula) {
       }
       for (std::uint32_t d = 0; d < kDim; ++d) {
         double want = 0;
-        for (std::uint32_t j = 0; j <= t; ++j)
+        for (std::uint32_t j = 0; j < keys; ++j)
           want += score[j] / total * v[(j * kKvHeads + h / 3) * kDim + d];
         // Scores below 4 with a few roundings each, weights that sum to 1, values below 1.
         ASSERT_NEAR(out.row(t)[h * kDim + d], want, 64 * 0x1p-24) << t << " " << h << " " << d;
@@ -230,7 +241,9 @@ TEST_P(AttentionShares, EveryHeadOnceAndLikeTheFormula) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, AttentionShares, testing::Values(1, 2, 3, 4, 7, 40));
+INSTANTIATE_TEST_SUITE_P(Threads, AttentionShares,
+                         testing::Combine(testing::Values(1u, 2u, 3u, 4u, 7u, 40u),
+                                          testing::Values(0u, 250u, 1000u)));
 
 }  // namespace
 }  // namespace holdfast::tensor

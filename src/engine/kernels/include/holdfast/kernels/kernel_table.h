@@ -14,6 +14,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "holdfast/kernels/kv_types.h"
+
 namespace holdfast::kernels {
 
 // Activations for quantised weights. Per 32 consecutive k: x = d * q with -127 <= q <= 127.
@@ -47,24 +49,35 @@ using FloatGemm = void (*)(const std::byte* matrix, std::uint32_t rows, std::uin
                            std::uint32_t group_end, const FloatView& x, float* out,
                            std::size_t out_stride);
 
-// Positions per KV page.
-constexpr std::uint32_t kPageTokens = 32;
-// Keys are laid out in groups of 16 positions, so that one vector lane is one key.
-constexpr std::uint32_t kKeyGroup = 16;
 // Attention rows (tokens x heads) that one pass over the keys serves.
 constexpr std::uint32_t kAttentionRows = 12;
 // Keys per step of the online softmax; tiles begin at multiples of it, counted from position 0.
 constexpr std::uint32_t kAttentionTile = 64;
+// Keys whose weighted sum is formed alone; then the sums of chunks are combined in ascending order.
+// Chunks begin at multiples of it, counted from position 0. So chunks can be computed anywhere, by
+// anyone, and the combination is the same. At 256 keys the combining costs less than 1 %, and a
+// context of 1000 tokens has enough chunks for a few threads.
+constexpr std::uint32_t kAttentionChunk = 256;
+
+[[gnu::always_inline]] constexpr std::size_t attention_padded(std::uint32_t head_dim) {
+  return (static_cast<std::size_t>(head_dim) + 15) / 16 * 16;
+}
 // Floats of scratch memory that attention needs for heads of `head_dim`.
-constexpr std::size_t attention_scratch_floats(std::uint32_t head_dim) {
-  const std::size_t padded = (static_cast<std::size_t>(head_dim) + 15) / 16 * 16;
-  return kAttentionRows * (kAttentionTile + 2 * padded);
+[[gnu::always_inline]] constexpr std::size_t attention_scratch_floats(std::uint32_t head_dim) {
+  return kAttentionRows * (kAttentionTile + 3 * attention_padded(head_dim)) +
+         attention_padded(head_dim);
+}
+// Floats of one row's unfinished result: the weighted sum of values, the largest score, the sum of
+// weights.
+[[gnu::always_inline]] constexpr std::size_t attention_partial_floats(std::uint32_t head_dim) {
+  return attention_padded(head_dim) + 2;
 }
 
 // Attention of n_tokens consecutive positions of one sequence, for the n_heads query heads that
 // share one KV head. Token t has position first_position + t and sees keys (position - window,
 // position], or all up to its own position when window is 0. score = (q . k) * scale, then softcap
-// * tanh(score / softcap) when softcap > 0; plain softmax.
+// * tanh(score / softcap) when softcap > 0; plain softmax. With quantised keys, q is quantised as
+// quantize_activations does it, and the dot products are exact integers per 32 dimensions.
 struct AttentionArgs {
   const float* q;          // [n_tokens][q_stride] of [n_heads][head_dim]
   std::size_t q_stride;    // elements from one token to the next
@@ -72,18 +85,35 @@ struct AttentionArgs {
   std::size_t out_stride;  // elements
   const std::byte* const*
       pages;  // page p holds positions [32 p, 32 p + 32); all keys that are seen must be stored
-  std::size_t k_offset;  // bytes from a page to [2][head_dim][16] keys of this layer and KV head
-  std::size_t v_offset;  // bytes from a page to [32][head_dim] values of this layer and KV head
+  std::size_t k_offset;  // bytes from a page to the keys of this layer and KV head (kv_types.h)
+  std::size_t v_offset;  // bytes from a page to the values of this layer and KV head
   std::uint32_t first_position;
   std::uint32_t n_tokens;  // >= 1
   std::uint32_t n_heads;   // >= 1
-  std::uint32_t head_dim;  // any, >= 1
+  std::uint32_t head_dim;  // >= 1; one that the KV type can store
   std::uint32_t window;    // 0: none
   float scale;
   float softcap;   // 0: none
   float* scratch;  // attention_scratch_floats(head_dim), owned by the calling thread
+  // Null: all keys, finished results to `out`. Otherwise only the keys of the chunk that begins at
+  // key_begin, and [n_tokens * n_heads][attention_partial_floats(head_dim)] unfinished results to
+  // `partial`, for merge_attention.
+  float* partial;
+  std::uint32_t key_begin;  // with `partial`: a multiple of kAttentionChunk
 };
 using Attention = void (*)(const AttentionArgs& args);
+// Writes one token's keys or values, [n_kv_heads][head_dim], to place `slot` (0..31) of a page;
+// `page` is the base of the layer's keys or values. f16 rounds to nearest even and saturates at
+// +-65504; the scales of quantised types likewise. q8_0: d = f16(max|x| / 127), q = x (1 / d) to
+// the nearest. q4_0: d = f16(-1/8 of the x largest in magnitude, the first of them), q = fma(x, 1 /
+// d, 8) to the nearest, within 0..15. Ties to even; all q are 0 (or 8) where d is 0.
+using KvStore = void (*)(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim,
+                         std::byte* page, std::uint32_t slot);
+struct KvKernels {
+  KvStore store_k;
+  KvStore store_v;
+  Attention attention;
+};
 
 // Static data; its functions as the contract above says. The names of the matrix kernels come from
 // formats.def.
@@ -137,20 +167,13 @@ struct KernelTable {
   void (*rope_neox)(float* x, std::uint32_t n_heads, std::uint32_t head_dim, std::uint32_t n_rot,
                     const float* cos, const float* sin);
 
-  // Writes one token's keys or values, [n_kv_heads][head_dim], to place `slot` (0..31) of a page:
-  // `page` is the base of the layer's keys, [n_kv_heads][2][head_dim][16], or values,
-  // [n_kv_heads][32][head_dim]. f16 rounds to nearest even and saturates at +-65504.
-  void (*store_k_f16)(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim,
-                      std::byte* page, std::uint32_t slot);
-  void (*store_k_f32)(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim,
-                      std::byte* page, std::uint32_t slot);
-  void (*store_v_f16)(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim,
-                      std::byte* page, std::uint32_t slot);
-  void (*store_v_f32)(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim,
-                      std::byte* page, std::uint32_t slot);
-  // By the type of the KV pages.
-  Attention attention_f16;
-  Attention attention_f32;
+  // [KvType]
+  KvKernels kv[kKvTypes];
+  // out[head_dim] of one row from its n_parts >= 1 unfinished results, `stride` floats from one to
+  // the next, in the order of their chunks. The same bits as attention over all keys at once.
+  // `scratch`: attention_padded(head_dim) floats.
+  void (*merge_attention)(const float* partials, std::size_t stride, std::uint32_t n_parts,
+                          std::uint32_t head_dim, float* out, float* scratch);
 
   void (*f16_to_f32)(const std::uint16_t* x, std::uint32_t n, float* out);
   void (*bf16_to_f32)(const std::uint16_t* x, std::uint32_t n, float* out);

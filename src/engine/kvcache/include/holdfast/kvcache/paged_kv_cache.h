@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "holdfast/base/result.h"
+#include "holdfast/kernels/kv_types.h"
 #include "holdfast/platform/huge_memory.h"
 
 namespace holdfast::kvcache {
 
-enum class KvType : std::uint8_t { kF16, kF32 };
-inline constexpr std::size_t kv_element_bytes(KvType type) { return type == KvType::kF16 ? 2 : 4; }
+using kernels::KvType;
 
 // What one token stores. All layers are alike.
 struct KvLayout {
@@ -29,8 +29,8 @@ struct KvLayout {
 enum class SequenceId : std::uint32_t {};
 
 // A page holds, for 32 consecutive positions and layer after layer,
-//   K: [n_kv_heads][2][k_dim][16 tokens]   (a dot product over k_dim yields 16 keys at once)
-//   V: [n_kv_heads][32 tokens][v_dim]
+//   K: [n_kv_heads] keys of 32 positions     (layouts: kernels/kv_types.h)
+//   V: [n_kv_heads] values of 32 positions
 // each block starting at a multiple of 64 bytes. A page is all zero when a sequence gets it.
 //
 // Owner: the engine loop, which alone calls the functions that change it (thread-compatible).
@@ -38,8 +38,7 @@ enum class SequenceId : std::uint32_t {};
 // pages that reserve() made exclusive.
 class PagedKvCache {
  public:
-  static constexpr std::size_t kPageTokens = 32;
-  static constexpr std::size_t kTileTokens = 16;
+  static constexpr std::size_t kPageTokens = kernels::kPageTokens;
   // Bounds the page tables of a hostile or mistaken configuration: 2^22 pages are 134 M tokens.
   static constexpr std::size_t kPagesMax = std::size_t{1} << 22;
   static constexpr std::size_t kSequencesMax = 4096;

@@ -36,12 +36,25 @@ struct AttentionLayer {
   float softcap = 0.0f;  // 0: none
 };
 
+// Memory that the threads share to split the keys of a head among themselves. Views of an arena.
+struct AttentionSplit {
+  // Unfinished results of rows and chunks; what does not fit is computed unsplit, with the same
+  // bits.
+  std::span<float> partials;
+  // [blocks * n_kv_heads]: chunks of a KV head that are done. All zero between calls.
+  std::span<std::uint32_t> done;
+
+  static AttentionSplit take(Arena& arena, std::uint32_t n_heads, std::uint32_t n_kv_heads,
+                             std::uint32_t head_dim, std::uint32_t context_length);
+};
+
 // out.row(i) = attention of batch row i, heads side by side. Quantises the heads that it computed
 // where blocks of 32 do not cross heads; otherwise the caller does. `scratch`:
-// attention_scratch_floats(head_dim) of this thread.
+// attention_scratch_floats(head_dim) of this thread. All threads of the team call it with the same
+// arguments but these; the results are complete after the next barrier.
 void attention(const Worker& worker, kernels::Attention kernel, const kernels::KernelTable& kernels,
                const AttentionLayer& layer, std::span<const AttentionBlock> blocks,
-               const Activations& out, float* scratch);
+               const Activations& out, const AttentionSplit& split, float* scratch);
 inline bool attention_quantises(std::uint32_t head_dim) { return head_dim % 32 == 0; }
 
 }  // namespace holdfast::tensor
