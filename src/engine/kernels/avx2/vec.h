@@ -30,8 +30,7 @@ using Q = I;
 constexpr bool kSignedBytes = true;  // 8-bit codes are signed: see dot()
 constexpr int kTileColumnsMax =
     8;  // accumulators live in memory anyway; 8 share the decoding of a block
-constexpr int kDotColumns =
-    2;  // 4 sums of 16 bits, 2 halves of codes, 2 broadcasts and temporaries
+constexpr int kDotColumns = 8;  // all columns of a tile pass over codes that stay in registers
 constexpr int kFloatColumnsMax = 6;  // 12 accumulators + 2 weights + 1 broadcast of 16 registers
 constexpr int kFloatGroupsOneColumn = 4;  // 8 independent chains hide the latency of fma
 constexpr int kScoreRowsMax = 6;  // x key groups: 12 sums + 2 keys + 1 broadcast of 16 registers
@@ -241,38 +240,118 @@ constexpr int kQuadsPerWidening = kBits <= 4   ? 8
                                   : kBits == 6 ? 2
                                                : 1;
 
+// One quad of a half (8 rows): what vpmaddubsw needs of its codes.
 template <int kBits>
-HF_INLINE __m256i products(__m256i code, __m256i x) {
-  if constexpr (kBits == 8)
-    return _mm256_maddubs_epi16(_mm256_abs_epi8(code), _mm256_sign_epi8(x, code));
-  return _mm256_maddubs_epi16(code, x);
+struct Held {
+  __m256i code;
+  HF_INLINE explicit Held(__m256i q) : code(q) {}
+};
+template <>
+struct Held<8> {
+  __m256i code, magnitude;
+  HF_INLINE explicit Held(__m256i q) : code(q), magnitude(_mm256_abs_epi8(q)) {}
+};
+
+// Sums in 16 bits of the products of quads with the activations at x. Written as assembly because
+// the compiler would form each broadcast once for both halves and, out of registers, keep them and
+// the codes on the stack: as operands of one statement the codes must be in registers.
+#define HF_FIRST(code, word) "vpbroadcastd %" word ", %0\n\tvpmaddubsw %0, %" code ", %0\n\t"
+#define HF_NEXT(code, word)                                       \
+  "vpbroadcastd %" word ", %1\n\tvpmaddubsw %1, %" code ", %1\n" \
+  "\tvpaddw %1, %0, %0\n\t"
+#define HF_CODE(g) "x"(h[g].code)
+#define HF_WORD(g) "m"(*at<std::int32_t>(x + 4 * (g)))
+
+template <int kBits, int kQuads>
+HF_INLINE __m256i sum_products(const Held<kBits>* h, const std::int8_t* x) {
+  __m256i sum, product;
+  if constexpr (kBits == 8) {
+    static_assert(kQuads == 1);
+    asm("vpbroadcastd %3, %0\n\tvpsignb %1, %0, %0\n\tvpmaddubsw %0, %2, %0"
+        : "=&x"(sum)
+        : HF_CODE(0), "x"(h[0].magnitude), HF_WORD(0));
+  } else if constexpr (kQuads == 2) {
+    asm(HF_FIRST("2", "4") HF_NEXT("3", "5")
+        : "=&x"(sum), "=&x"(product)
+        : HF_CODE(0), HF_CODE(1), HF_WORD(0), HF_WORD(1));
+  } else if constexpr (kQuads == 4) {
+    asm(HF_FIRST("2", "6") HF_NEXT("3", "7") HF_NEXT("4", "8") HF_NEXT("5", "9")
+        : "=&x"(sum), "=&x"(product)
+        : HF_CODE(0), HF_CODE(1), HF_CODE(2), HF_CODE(3), HF_WORD(0), HF_WORD(1), HF_WORD(2),
+          HF_WORD(3));
+  } else {
+    static_assert(kQuads == 8);
+    asm(HF_FIRST("2", "10") HF_NEXT("3", "11") HF_NEXT("4", "12") HF_NEXT("5", "13")
+            HF_NEXT("6", "14") HF_NEXT("7", "15") HF_NEXT("8", "16") HF_NEXT("9", "17")
+        : "=&x"(sum), "=&x"(product)
+        : HF_CODE(0), HF_CODE(1), HF_CODE(2), HF_CODE(3), HF_CODE(4), HF_CODE(5), HF_CODE(6),
+          HF_CODE(7), HF_WORD(0), HF_WORD(1), HF_WORD(2), HF_WORD(3), HF_WORD(4), HF_WORD(5),
+          HF_WORD(6), HF_WORD(7));
+  }
+  return sum;
+}
+#undef HF_FIRST
+#undef HF_NEXT
+#undef HF_CODE
+#undef HF_WORD
+
+// acc[c] += dot of codes[0, kQuads) of one half (8 rows) with x + 32 c. The codes stay in registers
+// while the columns pass: their only other place would be memory, and a load of codes beside each
+// broadcast of activations is more than the load units give.
+template <int kBits, int kQuads, int kColumns>
+HF_INLINE void dot_half(const Held<kBits> (&codes)[kQuads], const std::int8_t* x,
+                        __m256i (&acc)[kColumns]) {
+  constexpr int kStep = kQuads < kQuadsPerWidening<kBits> ? kQuads : kQuadsPerWidening<kBits>;
+  const __m256i ones = _mm256_set1_epi16(1);
+#pragma GCC unroll 16
+  for (int c = 0; c < kColumns; ++c) {
+#pragma GCC unroll 16
+    for (int g0 = 0; g0 < kQuads; g0 += kStep) {
+      const __m256i sum = sum_products<kBits, kStep>(codes + g0, x + 32 * c + 4 * g0);
+      acc[c] = _mm256_add_epi32(acc[c], _mm256_madd_epi16(sum, ones));
+    }
+  }
+}
+
+// kQuads quads of both halves.
+template <int kBits, int kQuads, int kColumns>
+HF_INLINE void dot_held(const Q* codes, const std::int8_t* x, __m256i (&a)[kColumns],
+                        __m256i (&b)[kColumns]) {
+  static_assert(kQuads == 4 || kQuads == 8);
+  using H = Held<kBits>;
+  if constexpr (kQuads == 4) {
+    const H low[4] = {H(codes[0].a), H(codes[1].a), H(codes[2].a), H(codes[3].a)};
+    dot_half<kBits, 4, kColumns>(low, x, a);
+    const H high[4] = {H(codes[0].b), H(codes[1].b), H(codes[2].b), H(codes[3].b)};
+    dot_half<kBits, 4, kColumns>(high, x, b);
+  } else {
+    const H low[8] = {H(codes[0].a), H(codes[1].a), H(codes[2].a), H(codes[3].a),
+                      H(codes[4].a), H(codes[5].a), H(codes[6].a), H(codes[7].a)};
+    dot_half<kBits, 8, kColumns>(low, x, a);
+    const H high[8] = {H(codes[0].b), H(codes[1].b), H(codes[2].b), H(codes[3].b),
+                       H(codes[4].b), H(codes[5].b), H(codes[6].b), H(codes[7].b)};
+    dot_half<kBits, 8, kColumns>(high, x, b);
+  }
 }
 
 template <int kBits, int kQuads, int kColumns>
 HF_INLINE void dot(const Q* codes, const std::int8_t* x, I (&acc)[kColumns]) {
-  constexpr int kStep = kQuads < kQuadsPerWidening<kBits> ? kQuads : kQuadsPerWidening<kBits>;
-  const __m256i ones = _mm256_set1_epi16(1);
+  __m256i a[kColumns];
+  __m256i b[kColumns];
 #pragma GCC unroll 16
-  for (int g0 = 0; g0 < kQuads; g0 += kStep) {
-    I sums[kColumns];
-#pragma GCC unroll 16
-    for (int g = g0; g < g0 + kStep; ++g) {
-#pragma GCC unroll 16
-      for (int c = 0; c < kColumns; ++c) {
-        std::int32_t word = 0;
-        __builtin_memcpy(&word, x + 32 * c + 4 * g, 4);
-        const __m256i four = _mm256_set1_epi32(word);
-        const I p = {products<kBits>(codes[g].a, four), products<kBits>(codes[g].b, four)};
-        sums[c] =
-            g == g0 ? p : I{_mm256_add_epi16(sums[c].a, p.a), _mm256_add_epi16(sums[c].b, p.b)};
-      }
-    }
-#pragma GCC unroll 16
-    for (int c = 0; c < kColumns; ++c) {
-      acc[c].a = _mm256_add_epi32(acc[c].a, _mm256_madd_epi16(sums[c].a, ones));
-      acc[c].b = _mm256_add_epi32(acc[c].b, _mm256_madd_epi16(sums[c].b, ones));
-    }
+  for (int c = 0; c < kColumns; ++c) {
+    a[c] = acc[c].a;
+    b[c] = acc[c].b;
   }
+  // 8-bit codes need a second register each, for their magnitudes.
+  if constexpr (kBits == 8 && kQuads == 8) {
+    dot_held<kBits, 4, kColumns>(codes, x, a, b);
+    dot_held<kBits, 4, kColumns>(codes + 4, x + 16, a, b);
+  } else {
+    dot_held<kBits, kQuads, kColumns>(codes, x, a, b);
+  }
+#pragma GCC unroll 16
+  for (int c = 0; c < kColumns; ++c) acc[c] = {a[c], b[c]};
 }
 
 HF_INLINE void prefetch_l1(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
