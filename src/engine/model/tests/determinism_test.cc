@@ -82,6 +82,28 @@ TEST_P(Determinism, InstructionSetsDoNotMatter) {
   }
 }
 
+// The prompt several times over, so that its end sees several chunks of keys, which few tokens and
+// some threads share among themselves; with every type of keys and values that the model can have.
+TEST_P(Determinism, ChunksOfKeysDoNotMatter) {
+  std::vector<std::int32_t> ids;
+  while (ids.size() < 2 * kernels::kAttentionChunk + 40) {
+    ids.insert(ids.end(), longest_.ids.begin(), longest_.ids.end());
+  }
+  const auto context = static_cast<std::uint32_t>(ids.size());
+  for (std::size_t i = 0; i < kernels::kKvTypes; ++i) {
+    const auto type = static_cast<kvcache::KvType>(i);
+    if (!kernels::kv_dim_fits(type, tiny_->inspection().hyper.head_dim)) continue;
+    const auto whole =
+        run_logits(*tiny_, *tables().back(), context, ids, {.kv_type = type, .chunk = 512});
+    for (const std::uint32_t chunk : {1u, 3u, 37u}) {
+      const auto cut = run_logits(*tiny_, *tables().back(), context, ids,
+                                  {.kv_type = type, .threads = chunk % 5 + 1, .chunk = chunk});
+      EXPECT_EQ(first_difference(whole, cut), std::nullopt)
+          << kernels::kv_type_name(type) << " chunk " << chunk;
+    }
+  }
+}
+
 // One model with three sequences that advance by different amounts in the same steps.
 class Batched {
  public:
