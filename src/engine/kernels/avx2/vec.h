@@ -30,7 +30,7 @@ using Q = I;
 constexpr bool kSignedBytes = true;  // 8-bit codes are signed: see dot()
 constexpr int kTileColumnsMax =
     8;  // accumulators live in memory anyway; 8 share the decoding of a block
-constexpr int kDotColumns = 8;  // all columns of a tile pass over codes that stay in registers
+constexpr int kDotColumns = 8;       // all columns of a tile pass over codes that stay in registers
 constexpr int kFloatColumnsMax = 6;  // 12 accumulators + 2 weights + 1 broadcast of 16 registers
 constexpr int kFloatGroupsOneColumn = 4;  // 8 independent chains hide the latency of fma
 constexpr int kScoreRowsMax = 6;  // x key groups: 12 sums + 2 keys + 1 broadcast of 16 registers
@@ -256,8 +256,9 @@ struct Held<8> {
 // the compiler would form each broadcast once for both halves and, out of registers, keep them and
 // the codes on the stack: as operands of one statement the codes must be in registers.
 #define HF_FIRST(code, word) "vpbroadcastd %" word ", %0\n\tvpmaddubsw %0, %" code ", %0\n\t"
-#define HF_NEXT(code, word)                                       \
-  "vpbroadcastd %" word ", %1\n\tvpmaddubsw %1, %" code ", %1\n" \
+#define HF_NEXT(code, word)                             \
+  "vpbroadcastd %" word ", %1\n\tvpmaddubsw %1, %" code \
+  ", %1\n"                                              \
   "\tvpaddw %1, %0, %0\n\t"
 #define HF_CODE(g) "x"(h[g].code)
 #define HF_WORD(g) "m"(*at<std::int32_t>(x + 4 * (g)))
