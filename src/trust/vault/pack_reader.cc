@@ -70,12 +70,14 @@ std::uint64_t PackReader::chunk_bytes(std::uint64_t chunk) const {
   return std::min(kChunkBytes, header_.plaintext_len - chunk * kChunkBytes);
 }
 
+bool PackReader::matches_tag(std::uint64_t chunk, ByteView bytes) const {
+  const Tag tag = chunk_tag(bytes, digest_);
+  return std::memcmp(tag.data(), tags_.data() + chunk * kTagBytes, kTagBytes) == 0;
+}
+
 Status PackReader::read_chunk(std::uint64_t chunk, MutableBytes out) const {
   HF_TRY(source_->read_at(header_.data_off() + chunk * kChunkBytes, out));
-  const Tag tag = chunk_tag(out, digest_);
-  if (std::memcmp(tag.data(), tags_.data() + chunk * kTagBytes, kTagBytes) == 0) {
-    return ok_status();
-  }
+  if (matches_tag(chunk, out)) return ok_status();
   // What does not match its tag is not left behind for a careless caller.
   std::fill(out.begin(), out.end(), std::byte{0});
   return bad_chunk(chunk);
@@ -98,13 +100,25 @@ Result<Bytes> PackReader::read_object(const ObjectEntry& object) const {
 }
 
 Status PackReader::read_chunks(std::uint64_t first, MutableBytes out) const {
-  const std::uint64_t count = out.size() / kChunkBytes;
-  HF_CHECK(out.size() % kChunkBytes == 0 && first <= payload_chunks() &&
-           count <= payload_chunks() - first);
-  for (std::uint64_t i = 0; i < count; ++i) {
-    HF_TRY(read_chunk(first + i, out.subspan(i * kChunkBytes, kChunkBytes)));
+  check_chunks(first, out.size());
+  for (std::uint64_t at = 0; at < out.size(); at += kChunkBytes) {
+    HF_TRY(read_chunk(first + at / kChunkBytes, out.subspan(at, kChunkBytes)));
   }
   return ok_status();
+}
+
+Status PackReader::verify_chunks(std::uint64_t first, ByteView chunks) const {
+  check_chunks(first, chunks.size());
+  for (std::uint64_t at = 0; at < chunks.size(); at += kChunkBytes) {
+    const std::uint64_t chunk = first + at / kChunkBytes;
+    if (!matches_tag(chunk, chunks.subspan(at, kChunkBytes))) return bad_chunk(chunk);
+  }
+  return ok_status();
+}
+
+void PackReader::check_chunks(std::uint64_t first, std::uint64_t bytes) const {
+  HF_CHECK(bytes % kChunkBytes == 0 && first <= payload_chunks() &&
+           bytes / kChunkBytes <= payload_chunks() - first);
 }
 
 Status PackReader::read_range(std::uint64_t offset, MutableBytes out) const {

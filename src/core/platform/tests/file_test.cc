@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "holdfast/platform/filesystem.h"
+#include "holdfast/platform/mapped_file.h"
 #include "temporary_directory.h"
 
 namespace holdfast::platform {
@@ -46,6 +47,39 @@ TEST(File, WritesReadsAndTruncates) {
   EXPECT_EQ(File::create(path, 0600).error().code(), ErrorCode::kConflict);
   EXPECT_EQ(file->write_at(UINT64_MAX, as_bytes_view("x")).error().code(),
             ErrorCode::kInvalidArgument);
+}
+
+TEST(MappedFile, ShowsTheFileFromAnyOffset) {
+  const TemporaryDirectory dir;
+  std::string text(10'000, 'x');
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>('a' + i % 23);
+  const std::string path = dir.write("f", text);
+  auto file = File::open_read(path);
+  ASSERT_TRUE(file.ok());
+  for (const std::size_t offset : {0u, 1u, 4095u, 4096u, 8192u, 9999u}) {
+    const auto mapped = MappedFile::map(*file, offset, text.size() - offset);
+    ASSERT_TRUE(mapped.ok()) << mapped.error().to_string();
+    EXPECT_EQ(as_string_view(mapped->view()), std::string_view(text).substr(offset));
+    if (offset % 4096 == 0) {
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(mapped->view().data()) % 4096, 0u);
+    }
+  }
+  // It outlives the descriptor, and moves.
+  auto mapped = MappedFile::map(*file, 4096, 100);
+  ASSERT_TRUE(mapped.ok());
+  file = File::open_read(path);
+  const MappedFile moved = std::move(*mapped);
+  EXPECT_EQ(as_string_view(moved.view()), std::string_view(text).substr(4096, 100));
+  EXPECT_TRUE(mapped->view().empty());
+}
+
+TEST(MappedFile, RefusesWhatIsNotThere) {
+  const TemporaryDirectory dir;
+  auto file = File::open_read(dir.write("f", "abc"));
+  ASSERT_TRUE(file.ok());
+  EXPECT_TRUE(MappedFile::map(*file, 3, 0).ok());
+  EXPECT_EQ(MappedFile::map(*file, 0, 4).error().code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(MappedFile::map(*file, UINT64_MAX, 2).error().code(), ErrorCode::kCorrupt);
 }
 
 TEST(File, OnlyRegularFilesOpen) {

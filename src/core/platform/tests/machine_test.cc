@@ -66,6 +66,67 @@ TEST(CpuTopology, CountsCoresAndQuota) {
   EXPECT_EQ(t.usable_cores(), 1);
 }
 
+// Two sockets of four cores with two threads each, whose numbers alternate between the sockets, as
+// on many servers.
+void write_two_sockets(const TemporaryDirectory& root) {
+  for (int cpu = 0; cpu < 16; ++cpu) {
+    const std::string base = "sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
+    root.write(base + "physical_package_id", std::to_string(cpu % 2) + "\n");
+    root.write(base + "core_id", std::to_string(cpu % 8 / 2) + "\n");
+  }
+  root.write("sys/devices/system/node/online", "0-2\n");
+  root.write("sys/devices/system/node/node0/cpulist", "0,2,4,6,8,10,12,14\n");
+  root.write("sys/devices/system/node/node1/cpulist", "1,3,5,7,9,11,13,15\n");
+  root.write("sys/devices/system/node/node2/cpulist", "\n");  // memory without processors
+  root.write("proc/self/cgroup", "0::/\n");
+}
+
+TEST(CpuTopology, OneProcessorPerCoreNodeAfterNode) {
+  const TemporaryDirectory root;
+  write_two_sockets(root);
+  root.write("proc/self/status", "Name:\tx\nCpus_allowed_list:\t0-15\nMems_allowed: 3\n");
+  const CpuTopology t = CpuTopology::detect(root.path());
+  EXPECT_EQ(t.logical_allowed, 16);
+  EXPECT_EQ(t.physical_allowed, 8);
+  EXPECT_EQ(t.numa_nodes, 2);
+  EXPECT_EQ(t.core_cpus, (std::vector<int>{0, 2, 4, 6, 1, 3, 5, 7}));
+  EXPECT_EQ(t.usable_cores(), 8);
+  EXPECT_EQ(t.usable_cpus(), 16);
+}
+
+TEST(CpuTopology, AffinityAndQuotaNarrow) {
+  const TemporaryDirectory root;
+  write_two_sockets(root);
+  // Both threads of one core, one of two more, all of one socket.
+  root.write("proc/self/status", "Cpus_allowed_list:\t2,4,10,14\n");
+  root.write("sys/fs/cgroup/cpu.max", "250000 100000\n");
+  const CpuTopology t = CpuTopology::detect(root.path());
+  EXPECT_EQ(t.allowed, (std::vector<int>{2, 4, 10, 14}));
+  EXPECT_EQ(t.core_cpus, (std::vector<int>{2, 4, 14}));
+  EXPECT_EQ(t.numa_nodes, 1);
+  EXPECT_EQ(t.usable_cores(), 2);  // 2.5 rounded down: what runs all the time
+  EXPECT_EQ(t.usable_cpus(), 3);   // and up: what can run at once
+}
+
+TEST(CpuTopology, MachinesWithoutNodes) {
+  const TemporaryDirectory root;
+  root.write("proc/self/status", "Cpus_allowed_list:\t0-2\n");
+  const CpuTopology t = CpuTopology::detect(root.path());
+  EXPECT_EQ(t.numa_nodes, 1);
+  EXPECT_EQ(t.core_cpus, (std::vector<int>{0, 1, 2}));
+}
+
+TEST(CpuList, WhatTheKernelWrites) {
+  EXPECT_EQ(*parse_cpu_list("0"), (std::vector<int>{0}));
+  EXPECT_EQ(*parse_cpu_list("0-3,8"), (std::vector<int>{0, 1, 2, 3, 8}));
+  EXPECT_EQ(*parse_cpu_list("5,1-1,65535"), (std::vector<int>{5, 1, 65535}));
+  EXPECT_EQ(parse_cpu_list("0-65535")->size(), 65536u);
+  for (const char* text : {"", ",", "0,", ",0", "-1", "1-", "3-1", "0,0", "0-2,1", "65536",
+                           "0-65536", "a", "0 1", " 0", "0-3x", "99999999999999999999"}) {
+    EXPECT_EQ(parse_cpu_list(text).error().code(), ErrorCode::kInvalidArgument) << text;
+  }
+}
+
 TEST(CpuTopology, VersionOneQuota) {
   const TemporaryDirectory root;
   root.write("proc/self/cgroup", "4:cpuset:/x\n3:cpuacct,cpu:/x\n");

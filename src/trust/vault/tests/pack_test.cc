@@ -111,6 +111,26 @@ TEST(Pack, RoundTrips) {
   EXPECT_EQ(reader->tensor("d"), nullptr);
 }
 
+TEST(Pack, VerifiesChunksInMemory) {
+  const Bytes bytes = *write_pack(large());
+  const MemorySource source{ByteView(bytes)};
+  const auto reader = PackReader::open(source, f32_bytes);
+  ASSERT_TRUE(reader.ok());
+  Bytes payload(reader->payload_bytes());
+  ASSERT_TRUE(reader->read_range(0, payload).ok());
+  EXPECT_TRUE(reader->verify_chunks(0, payload).ok());
+  EXPECT_TRUE(reader->verify_chunks(1, ByteView(payload).subspan(kChunkBytes, kChunkBytes)).ok());
+  // A chunk in another's place is as wrong as a changed one.
+  EXPECT_EQ(
+      reader->verify_chunks(0, ByteView(payload).subspan(kChunkBytes, kChunkBytes)).error().code(),
+      ErrorCode::kCorrupt);
+  for (const std::size_t at : {std::size_t{0}, payload.size() / 2, payload.size() - 1}) {
+    Bytes changed = payload;
+    changed[at] ^= std::byte{1};
+    EXPECT_EQ(reader->verify_chunks(0, changed).error().code(), ErrorCode::kCorrupt) << at;
+  }
+}
+
 TEST(Pack, DoesNotDependOnThePieces) {
   EXPECT_EQ(*write_pack(large(), 1), *write_pack(large(), 1u << 30));
 }

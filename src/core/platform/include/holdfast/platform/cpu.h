@@ -5,6 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
+
+#include "holdfast/base/result.h"
 
 namespace holdfast::platform {
 
@@ -39,15 +43,26 @@ struct CpuFeatures {
   static CpuFeatures detect();
 };
 
+// Numbers of processors as the kernel writes them and as taskset reads them: "0-3,8". In the order
+// of the text; kInvalidArgument for anything else, for one that is named twice, and for an empty
+// list.
+Result<std::vector<int>> parse_cpu_list(std::string_view text);
+
 // `root` is prepended to /proc and /sys, so that tests can show another machine.
 struct CpuTopology {
   int logical_allowed = 1;             // hardware threads in the affinity mask
   int physical_allowed = 1;            // distinct cores among them
+  int numa_nodes = 1;                  // nodes that these are on
   std::optional<double> cgroup_quota;  // processors' worth of time, from v1 or v2
+  std::vector<int> allowed;            // the affinity mask, ascending
+  std::vector<int> core_cpus;          // one of each core, ascending within a node, node after node
 
   // Physical cores, not more than the quota rounded down, at least 1: the default number of compute
   // threads.
   int usable_cores() const;
+  // Hardware threads, not more than the quota rounded up, at least 1: how many threads can run at
+  // the same time.
+  int usable_cpus() const;
 
   static CpuTopology detect(const std::string& root = {});
 };

@@ -14,7 +14,7 @@ namespace holdfast::platform {
 void set_current_thread_name(std::string_view name);
 // kInvalidArgument for a processor outside the allowed ones.
 Status pin_current_thread(int cpu);
-// One allowed logical processor per physical core, in ascending order: where compute threads go.
+// One allowed logical processor per physical core, node after node: where compute threads go.
 std::vector<int> one_cpu_per_core();
 // kExhausted where the limit of threads is reached.
 Result<std::thread> start_thread(std::string_view name, std::function<void()> body);

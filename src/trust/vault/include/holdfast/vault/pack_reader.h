@@ -38,6 +38,8 @@ class PackReader {
   // Disjoint ranges may be loaded by several threads. Precondition: out.size() is a multiple of
   // kChunkBytes within payload_bytes().
   Status read_chunks(std::uint64_t first, MutableBytes out) const;
+  // Verifies chunks that are in memory already, by mapping the file. Precondition as read_chunks.
+  Status verify_chunks(std::uint64_t first, ByteView chunks) const;
   // Any range of the payload, through whole chunks: for headers and tests; loaders use read_chunks.
   Status read_range(std::uint64_t offset, MutableBytes out) const;
   // Verifies every chunk of the file, and every object's digest.
@@ -49,6 +51,8 @@ class PackReader {
   Status read_tags();
   Status read_index(TensorBytes tensor_bytes);
   Status read_chunk(std::uint64_t chunk, MutableBytes out) const;
+  bool matches_tag(std::uint64_t chunk, ByteView bytes) const;
+  void check_chunks(std::uint64_t first, std::uint64_t bytes) const;
   std::uint64_t chunk_bytes(std::uint64_t chunk) const;
 
   const platform::ByteSource* source_;
