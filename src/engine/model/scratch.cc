@@ -17,11 +17,17 @@ Scratch Scratch::take(tensor::Arena& arena, const Hyperparameters& h, const Load
   Scratch s;
   s.residual = arena.take<float>(n * h.n_embd);
   s.normed = take_activations(arena, tokens, h.n_embd);
+  s.projected = arena.take<float>(n * h.n_embd);
+  // Attention is over, and a barrier passed, before the feed-forward layer begins, and the other
+  // way round: what only one of them uses lies in the same memory, which for small models is a
+  // quarter of all.
+  const std::uint64_t shared = arena.mark();
   s.qkv = arena.take<float>(n * h.qkv_size());
   s.attended = take_activations(arena, tokens, h.q_size());
-  s.projected = arena.take<float>(n * h.n_embd);
+  arena.rewind(shared);
   s.feed = take_activations(arena, tokens, h.n_ff);
   s.up = arena.take<float>(n * h.n_ff);
+  arena.advance_past_all();
   s.split = tensor::AttentionSplit::take(arena, h.n_heads, h.n_kv_heads, h.head_dim,
                                          options.context_length);
   s.rope = arena.take<float>(n * h.rope.dims);

@@ -22,6 +22,8 @@ struct ThreadScratch {
   tensor::Activations normed;  // [1][n_embd]
 };
 
+// `qkv` and `attended` share memory with `feed` and `up`: a layer has read the ones, in every
+// thread, before it writes the others.
 struct Scratch {
   std::span<float> residual;     // [tokens][n_embd]
   tensor::Activations normed;    // [tokens][n_embd]: what linear layers read

@@ -70,6 +70,29 @@ TEST(Arena, MeasuresWhatItTakes) {
   EXPECT_DEATH(arena.take<char>(1), "check failed");
 }
 
+TEST(Arena, RewoundMemoryIsSharedAndCountedOnce) {
+  const auto take = [](Arena& arena, std::vector<std::span<float>>& out) {
+    out.push_back(arena.take<float>(100));
+    const std::uint64_t mark = arena.mark();
+    out.push_back(arena.take<float>(1000));
+    arena.rewind(mark);
+    out.push_back(arena.take<float>(300));
+    arena.advance_past_all();
+    out.push_back(arena.take<float>(50));
+  };
+  std::vector<std::span<float>> sizes;
+  Arena measure;
+  take(measure, sizes);
+  // In cache lines of 64 bytes: 7 + 63 + 4.
+  EXPECT_EQ(measure.bytes_used(), 74u * 64);
+  Arena arena = Arena::create(measure.bytes_used()).value();
+  std::vector<std::span<float>> arrays;
+  take(arena, arrays);
+  EXPECT_EQ(arrays[1].data(), arrays[2].data());
+  EXPECT_GE(arrays[3].data(), arrays[1].data() + arrays[1].size());
+  EXPECT_EQ(arena.bytes_used(), measure.bytes_used());
+}
+
 TEST(Arena, RefusesWhatTheBudgetLacks) {
   platform::MemoryBudget budget(1 << 20);
   const auto arena = Arena::create(16 << 20, &budget);

@@ -33,7 +33,16 @@ class Arena {
     static_assert(std::is_trivially_copyable_v<T>);
     return {static_cast<T*>(take_bytes(count * sizeof(T))), static_cast<std::size_t>(count)};
   }
-  std::uint64_t bytes_used() const { return used_; }
+  // What the arrays taken so far need.
+  std::uint64_t bytes_used() const { return peak_; }
+
+  // Arrays that are not in use at the same time may share memory: take the first ones, rewind to
+  // the mark from before them, take the others. Which array comes to lie where is the same in every
+  // arena.
+  std::uint64_t mark() const { return used_; }
+  void rewind(std::uint64_t mark) { used_ = mark; }
+  // Goes on after everything that was ever taken.
+  void advance_past_all() { used_ = peak_; }
 
  private:
   void* take_bytes(std::uint64_t bytes);
@@ -41,6 +50,7 @@ class Arena {
   platform::LargeBuffer memory_;
   bool measuring_ = true;
   std::uint64_t used_ = 0;
+  std::uint64_t peak_ = 0;
 };
 
 }  // namespace holdfast::tensor
