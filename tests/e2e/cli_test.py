@@ -111,6 +111,7 @@ class BadFiles(Case):
             f.seek(-1, os.SEEK_CUR)
             f.write(bytes([byte[0] ^ 1]))
         self.fails(6, ["run", "m", "hello"], ".", env=data)
+        self.fails(6, ["run", "m", "hello", "--engine.load", "mmap"], ".", env=data)
 
 
 class Run(Case):
@@ -136,6 +137,14 @@ class Run(Case):
             return self.ok(["run", "smol", "--max-tokens", "16", *flags, "Tell a story"]).stdout
         self.assertEqual(answer("--seed", "7", "--threads", "1"),
                          answer("--seed", "7", "--threads", "2"))
+
+    def test_loading_and_threads_change_nothing(self):
+        command = ["run", "smol", "Name a colour.", "--max-tokens", "12", "--temperature", "0"]
+        plain = self.ok(command).stdout
+        one = str(min(os.sched_getaffinity(0)))
+        for extra in (["--engine.load", "mmap"], ["--threads", "1"], ["--threads", "5"],
+                      ["--engine.affinity", one, "--engine.load", "mmap", "--threads", "2"]):
+            self.assertEqual(self.ok([*command, *extra]).stdout, plain, extra)
 
     def test_events(self):
         lines = [json.loads(line) for line in

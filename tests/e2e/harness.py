@@ -76,6 +76,13 @@ def children_of(pid):
     return found
 
 
+def processor_seconds(pid):
+    """User and system time of a process so far."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -148,4 +155,4 @@ def main():
 
 
 __all__ = ["Case", "GEMMA3", "HOLDFAST", "SMOLLM2", "Server", "TIMEOUT", "children_of", "main",
-           "os", "re", "shutil", "signal", "subprocess", "tempfile", "time", "unittest"]
+           "os", "processor_seconds", "re", "shutil", "signal", "subprocess", "tempfile", "time", "unittest"]

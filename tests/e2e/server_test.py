@@ -63,6 +63,20 @@ class Life(Case):
         self.fails(2, ["serve", "--config", path], "bad.toml")
 
 
+class Idle(Case):
+    def test_loaded_engine_uses_no_processor(self):
+        """Processor time, which other load does not change: threads that spin would use all."""
+        with Server(self, "smol") as server:
+            status, _ = server.post("/v1/completions", json.dumps(
+                {"model": "smol", "prompt": "Hello", "max_tokens": 4}))
+            self.assertEqual(status, 200)
+            engine, = children_of(server.process.pid)
+            time.sleep(0.5)
+            before = processor_seconds(engine)
+            time.sleep(3)
+            self.assertLess(processor_seconds(engine) - before, 0.05)
+
+
 class Crash(Case):
     def test_killed_engine(self):
         with Server(self, "smol", "--server.deadline", "60s") as server:

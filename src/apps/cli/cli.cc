@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "command.h"
+#include "engine_config.h"
 #include "holdfast/base/units.h"
 #include "output.h"
 
@@ -180,6 +181,7 @@ Status load_settings(Context& context) {
                           : context.flags.config_path;
   input.flags = context.flags.settings;
   HF_TRY_ASSIGN(context.settings, config::Settings::load(input));
+  HF_TRY(check_engine_settings(context.settings));
   const auto variable = [&](const char* name) {
     return std::string(config::lookup(context.environment, name));
   };

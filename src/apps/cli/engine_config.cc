@@ -11,14 +11,57 @@ namespace holdfast::cli {
 
 using config::Setting;
 
+namespace {
+
+constexpr std::string_view kAuto = "auto";
+constexpr std::string_view kOff = "off";
+
+// Where compute threads run; empty: anywhere. Alone on a machine of one memory node the system
+// places them as well as we could, and beside others it can move them out of the way; on several
+// nodes a thread that moves leaves its caches and its share of the memory's channels behind.
+std::vector<int> compute_cpus(std::string_view affinity, const platform::CpuTopology& topology,
+                              std::int64_t threads) {
+  if (affinity == kOff) return {};
+  if (affinity == kAuto) {
+    const bool fits = threads <= topology.usable_cores();
+    return topology.numa_nodes > 1 && fits ? topology.core_cpus : std::vector<int>();
+  }
+  return platform::parse_cpu_list(affinity).value_or({});  // checked at start
+}
+
+}  // namespace
+
+Status check_engine_settings(const config::Settings& settings) {
+  const std::string& affinity = settings.text(Setting::engine_affinity);
+  if (affinity == kAuto || affinity == kOff) return ok_status();
+  const auto cpus = platform::parse_cpu_list(affinity);
+  if (!cpus.ok()) {
+    return invalid_argument("engine.affinity: " + cpus.error().client_message())
+        .with_hint("auto, off, or numbers and ranges such as 0-3,8");
+  }
+  const std::vector<int> allowed = platform::CpuTopology::detect().allowed;
+  for (const int cpu : *cpus) {
+    if (std::ranges::find(allowed, cpu) != allowed.end()) continue;
+    return invalid_argument("engine.affinity: processor " + std::to_string(cpu) +
+                            " is not available to this process");
+  }
+  return ok_status();
+}
+
 json::Object engine_config(const Context& context) {
   const config::Settings& s = context.settings;
   const platform::CpuTopology cpus = platform::CpuTopology::detect();
-  const std::int64_t threads = s.integer(Setting::engine_threads);
+  std::int64_t threads = s.integer(Setting::engine_threads);
   std::uint64_t memory = s.size_bytes(Setting::memory_limit);
   if (memory == 0) memory = platform::MemoryLimits::detect().limit_bytes() / 10 * 9;
-  return json::Object{{"threads", threads > 0 ? threads : std::int64_t{cpus.usable_cores()}},
-                      {"usable_cpus", std::max(1, cpus.logical_allowed)},
+  if (threads == 0) threads = cpus.usable_cores();
+  const std::vector<int> places = compute_cpus(s.text(Setting::engine_affinity), cpus, threads);
+  return json::Object{{"threads", threads},
+                      {"usable_cpus", places.empty() ? cpus.usable_cpus()
+                                                     : std::min(static_cast<int>(places.size()),
+                                                                cpus.usable_cpus())},
+                      {"cpus", json::Array(places.begin(), places.end())},
+                      {"load", s.text(Setting::engine_load)},
                       {"context", s.integer(Setting::limits_context_max)},
                       {"kv_bytes_max", s.size_bytes(Setting::engine_kv_bytes_max)},
                       {"kv_type", s.text(Setting::engine_kv_type)},

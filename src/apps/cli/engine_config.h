@@ -9,6 +9,9 @@
 
 namespace holdfast::cli {
 
+// What the type of a setting cannot say: kInvalidArgument for a list of processors that this
+// process may not use.
+Status check_engine_settings(const config::Settings& settings);
 // What every engine is started with. The child is jailed and cannot look at the machine itself.
 json::Object engine_config(const Context& context);
 // The program holdfast-engine, beside the running one. kNotFound with a hint.

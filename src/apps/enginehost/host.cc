@@ -252,6 +252,8 @@ std::string ready_json(const LoadedModel& loaded, const LoadConfig& config,
                                   {"embedding", h.n_embd},
                                   {"isa", std::string(loaded.kernels->isa)},
                                   {"threads", config.threads},
+                                  {"cpus", json::Array(config.cpus.begin(), config.cpus.end())},
+                                  {"load", config.load == LoadMode::kMap ? "mmap" : "read"},
                                   {"kv_type", kernels::kv_type_name(config.kv_type)},
                                   {"weights_bytes", loaded.plan.weights_bytes},
                                   {"kv_bytes", loaded.plan.kv_bytes},
@@ -277,6 +279,8 @@ void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config
   CommandQueue queue;
   Receiver receiver(channel, loaded, queue);
   std::thread receiving([&receiver] { receiver.run(); });
+  // Not earlier: threads inherit the place of the one that starts them.
+  ignore_error(loaded.team->place_caller(), "the team was placed on the same processors");
   bool stopping = false;
   while (!stopping && !sink.broken()) {
     for (Command& c : queue.take(engine.idle())) {

@@ -1,9 +1,10 @@
 #include "load.h"
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <thread>
 
+#include "holdfast/base/checked.h"
 #include "holdfast/base/units.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/platform/cpu.h"
@@ -14,8 +15,11 @@ namespace holdfast::enginehost {
 
 namespace {
 
-// One read of several chunks keeps the device busy and the digest check in cache.
-constexpr std::uint64_t kChunksPerRead = 16;
+// A thread reads a huge page at a time: none is written by two threads, so that each is zeroed once
+// and lies on the NUMA node of its reader, and a pack's pages alternate between the team's nodes.
+// Each chunk is verified while it is in the second-level cache.
+constexpr std::uint64_t kChunksPerRead = platform::kLargeBufferAlignment / vault::kChunkBytes;
+constexpr std::size_t kCpusMax = 4096;
 // A context below this helps nobody: then the model is refused instead of being cut down.
 constexpr std::uint32_t kContextWorthHaving = 512;
 
@@ -63,6 +67,21 @@ class Members {
     object_.erase(key);
     return ok_status();
   }
+  Status numbers(const char* key, std::vector<int>& out, std::size_t count_max, std::int64_t high) {
+    const json::Value* v = object_.find(key);
+    if (v == nullptr) return ok_status();
+    const auto good = [high](const json::Value& n) {
+      return n.is_int() && n.as_int() >= 0 && n.as_int() <= high;
+    };
+    if (!v->is_array() || v->as_array().size() > count_max ||
+        !std::all_of(v->as_array().begin(), v->as_array().end(), good)) {
+      return invalid_argument(std::string("engine configuration: ") + key +
+                              " must be a list of numbers in range");
+    }
+    for (const json::Value& n : v->as_array()) out.push_back(static_cast<int>(n.as_int()));
+    object_.erase(key);
+    return ok_status();
+  }
   Status nothing_left() const {
     if (object_.empty()) return ok_status();
     return invalid_argument("engine configuration: unknown member " + object_.begin()->key);
@@ -94,31 +113,50 @@ class PayloadTensors final : public model::TensorProvider {
   ByteView payload_;
 };
 
-// Reads chunks [first, end) into their places, `threads` at a time.
-Status read_parallel(const vault::PackReader& pack, MutableBytes payload, std::uint64_t first,
-                     std::uint64_t end, std::size_t threads) {
-  std::atomic<std::uint64_t> next{first};
-  std::mutex mutex;
-  std::optional<Error> failure;
-  const auto work = [&] {
+// Verifies a pack's payload in memory, and reads it into there first if that is not the file
+// itself. Any number of threads may help.
+class PayloadReader {
+ public:
+  PayloadReader(const vault::PackReader& pack, Payload& payload) : pack_(pack), payload_(payload) {}
+
+  // Has chunks up to `end` done next, with those that were not done yet. Not while threads help.
+  void extend(std::uint64_t end) { end_ = end; }
+  // Does chunks until all have been taken.
+  void help() {
     while (true) {
-      const std::uint64_t begin = next.fetch_add(kChunksPerRead);
-      if (begin >= end) return;
-      const std::uint64_t count = std::min(kChunksPerRead, end - begin);
-      const Status s = pack.read_chunks(
-          begin, payload.subspan(begin * vault::kChunkBytes, count * vault::kChunkBytes));
+      std::uint64_t begin = next_.load(std::memory_order_relaxed);
+      std::uint64_t count = 0;
+      do {
+        if (begin >= end_) return;
+        count = std::min(kChunksPerRead, end_ - begin);
+      } while (!next_.compare_exchange_weak(begin, begin + count, std::memory_order_relaxed));
+      const Status s = read(begin, count);
       if (s.ok()) continue;
-      const std::lock_guard lock(mutex);
-      if (!failure) failure = s.error();
-      next = end;
+      const std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = s.error();
+      next_ = end_;
     }
-  };
-  std::vector<std::thread> helpers;
-  for (std::size_t i = 1; i < threads; ++i) helpers.emplace_back(work);
-  work();
-  for (std::thread& t : helpers) t.join();
-  return failure ? Status(std::move(*failure)) : ok_status();
-}
+  }
+  // Once nobody helps any more.
+  Status result() const { return failure_ ? Status(*failure_) : ok_status(); }
+
+ private:
+  Status read(std::uint64_t begin, std::uint64_t count) {
+    const std::uint64_t at = begin * vault::kChunkBytes;
+    const std::uint64_t bytes = count * vault::kChunkBytes;
+    if (payload_.buffer.size() > 0) {
+      return pack_.read_chunks(begin, payload_.buffer.bytes().subspan(at, bytes));
+    }
+    return pack_.verify_chunks(begin, payload_.mapping.view().subspan(at, bytes));
+  }
+
+  const vault::PackReader& pack_;
+  Payload& payload_;
+  std::atomic<std::uint64_t> next_{0};
+  std::uint64_t end_ = 0;
+  std::mutex mutex_;
+  std::optional<Error> failure_;
+};
 
 std::uint64_t weights_bytes(const vault::PackReader& pack) {
   std::uint64_t sum = 0;
@@ -256,8 +294,9 @@ class Loader {
     HF_TRY(plan(pack, hyper));
     HF_TRY_ASSIGN(loaded_->kernels,
                   kernels::select_kernels(platform::CpuFeatures::detect(), config_.isa));
-    HF_TRY_ASSIGN(loaded_->team, tensor::ThreadTeam::create(config_.threads, config_.usable_cpus));
-    HF_TRY(read_payload(pack));
+    HF_TRY_ASSIGN(loaded_->team,
+                  tensor::ThreadTeam::create(config_.threads, config_.usable_cpus, config_.cpus));
+    HF_TRY(read_payload(pack, file));
     HF_TRY(read_texts(pack));
     PayloadTensors tensors(pack, loaded_->payload.view());
     HF_TRY_ASSIGN(loaded_->cache, kvcache::PagedKvCache::create(
@@ -288,25 +327,34 @@ class Loader {
   }
 
   // The vocabulary comes first in a pack, and getting it ready takes about as long as reading the
-  // rest of a small model: it is loaded beside the tensors.
-  Status read_payload(const vault::PackReader& pack) {
-    HF_TRY_ASSIGN(loaded_->payload,
-                  platform::LargeBuffer::allocate(pack.payload_bytes(), nullptr, {}));
+  // rest of a small model: one thread of the team does that and then helps the others.
+  Status read_payload(const vault::PackReader& pack, const platform::File& file) {
+    Payload& payload = loaded_->payload;
+    if (config_.load == LoadMode::kMap) {
+      HF_TRY_ASSIGN(payload.mapping, platform::MappedFile::map(file, pack.header().data_off(),
+                                                               pack.payload_bytes()));
+    } else {
+      HF_TRY_ASSIGN(payload.buffer,
+                    platform::LargeBuffer::allocate(pack.payload_bytes(), nullptr, {}));
+    }
     std::uint64_t objects_end = 0;
     for (const vault::ObjectEntry& o : pack.index().objects)
       objects_end = std::max(objects_end, o.offset + o.length);
-    const std::uint64_t split = std::min(
-        pack.payload_chunks(), (objects_end + vault::kChunkBytes - 1) / vault::kChunkBytes);
-    HF_TRY(read_parallel(pack, loaded_->payload.bytes(), 0, split, config_.threads));
-    const ByteView object =
-        object_view(pack, vault::ObjectKind::kTokenizer, loaded_->payload.view());
+    PayloadReader reader(pack, payload);
+    reader.extend(
+        std::min(pack.payload_chunks(),
+                 round_up(objects_end, kChunksPerRead * vault::kChunkBytes) / vault::kChunkBytes));
+    loaded_->team->run([&](tensor::Worker&) { reader.help(); });
+    HF_TRY(reader.result());
+    const ByteView object = object_view(pack, vault::ObjectKind::kTokenizer, payload.view());
     if (object.empty()) return corrupt("the model pack has no tokenizer");
     Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = internal_error("not loaded");
-    std::thread vocabulary([&] { tokenizer = tokenizer::Tokenizer::load(object); });
-    const Status rest = read_parallel(pack, loaded_->payload.bytes(), split, pack.payload_chunks(),
-                                      config_.threads);
-    vocabulary.join();
-    HF_TRY(rest);
+    reader.extend(pack.payload_chunks());
+    loaded_->team->run([&](tensor::Worker& worker) {
+      if (worker.index() + 1 == worker.count()) tokenizer = tokenizer::Tokenizer::load(object);
+      reader.help();
+    });
+    HF_TRY(reader.result());
     HF_TRY_ASSIGN(loaded_->tokenizer, std::move(tokenizer));
     return ok_status();
   }
@@ -347,9 +395,12 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   Members m(std::move(value.as_object()));
   LoadConfig c;
   std::string kv_type = "f16";
+  std::string load = "read";
   HF_TRY(m.number("pack_fd", c.pack_fd, 4, 1023));
   HF_TRY(m.number("threads", c.threads, 1, tensor::ThreadTeam::kThreadsMax));
   HF_TRY(m.number("usable_cpus", c.usable_cpus, 1, 65536));
+  HF_TRY(m.numbers("cpus", c.cpus, kCpusMax, 65535));
+  HF_TRY(m.text("load", load));
   HF_TRY(m.number("context", c.context, 0, model::kContextMax));
   HF_TRY(m.number("kv_tokens", c.kv_tokens, 0, std::int64_t{1} << 40));
   HF_TRY(m.number("kv_bytes_max", c.kv_bytes_max, 0, std::int64_t{1} << 60));
@@ -366,6 +417,8 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   const std::optional<kvcache::KvType> type = kernels::find_kv_type(kv_type);
   if (!type) return invalid_argument("unsupported kv_type " + kv_type);
   c.kv_type = *type;
+  if (load != "read" && load != "mmap") return invalid_argument("unsupported load " + load);
+  c.load = load == "mmap" ? LoadMode::kMap : LoadMode::kRead;
   return c;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "holdfast/base/result.h"
 #include "holdfast/chat/template.h"
@@ -14,17 +15,25 @@
 #include "holdfast/model/model.h"
 #include "holdfast/platform/file.h"
 #include "holdfast/platform/huge_memory.h"
+#include "holdfast/platform/mapped_file.h"
 #include "holdfast/tensor/thread_team.h"
 #include "holdfast/tokenizer/tokenizer.h"
 #include "holdfast/wire/messages.h"
 
 namespace holdfast::enginehost {
 
+enum class LoadMode : std::uint8_t {
+  kRead,  // a copy in huge pages of this process
+  kMap,   // the pages of the page cache
+};
+
 // The Load message's configuration, checked.
 struct LoadConfig {
   int pack_fd = -1;
   std::uint32_t threads = 1;
   std::uint32_t usable_cpus = 1;
+  std::vector<int> cpus;  // where the compute threads run, in their order; empty: anywhere
+  LoadMode load = LoadMode::kRead;
   std::uint32_t context = 0;  // 0: the model's own, or the largest that fits
   std::uint64_t kv_tokens =
       0;  // KV capacity of all sequences together; 0: context x batch_max, or what fits
@@ -43,9 +52,17 @@ struct LoadConfig {
 // kInvalidArgument names the member that is unknown or out of range.
 Result<LoadConfig> parse_load_config(std::string_view json_text);
 
+// Objects and tensors of a pack, verified, in one of two kinds of memory.
+struct Payload {
+  platform::LargeBuffer buffer;
+  platform::MappedFile mapping;
+
+  ByteView view() const { return buffer.size() > 0 ? buffer.view() : mapping.view(); }
+};
+
 // Members are destroyed in the reverse of this order: the model before the weights that it views.
 struct LoadedModel {
-  platform::LargeBuffer payload;  // objects and tensors of the pack, verified
+  Payload payload;
   json::Value metadata;
   std::string template_text;
   std::optional<chat::Template> chat_template;
@@ -65,7 +82,8 @@ struct LoadFailure {
   std::uint64_t needed_bytes = 0;  // and what is needed
 };
 
-// Reads the pack in parallel, checks every chunk, builds tokenizer, template and model.
+// Reads the pack in parallel, on the threads that will compute with it, checks every chunk, builds
+// tokenizer, template and model.
 std::variant<std::unique_ptr<LoadedModel>, LoadFailure> load_model(const LoadConfig& config);
 
 }  // namespace holdfast::enginehost

@@ -156,6 +156,17 @@ TEST(Cli, FlagOfASettingWins) {
   EXPECT_THAT(o.out, HasSubstr("flag --engine.threads"));
 }
 
+TEST(Cli, ProcessorsThatCannotBeUsedAreRefused) {
+  for (const char* list : {"", "all", "0-", "0,0", "65535"}) {
+    const Outcome o = run_cli({"config", "show", "--engine.affinity", list});
+    EXPECT_EQ(o.status, 2) << list;
+    EXPECT_THAT(o.err, HasSubstr("engine.affinity")) << list;
+  }
+  for (const char* good : {"auto", "off"}) {
+    EXPECT_EQ(run_cli({"config", "show", "--engine.affinity", good}).status, 0) << good;
+  }
+}
+
 TEST(Cli, ServerThatIsNotThereIsUnavailable) {
   const Outcome o = run_cli({"ps", "--host", "unix:/nonexistent/holdfast.sock"});
   EXPECT_EQ(o.status, 7);

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "holdfast/importer/importer.h"
+#include "holdfast/vault/pack_reader.h"
 
 namespace holdfast::enginehost {
 namespace {
@@ -18,13 +19,15 @@ const std::string kModel = HOLDFAST_SOURCE_DIR "/tests/golden/tiny/llama-gqa-unt
 
 TEST(LoadConfigTest, EveryMemberIsRead) {
   const auto c = parse_load_config(
-      R"({"pack_fd":4,"threads":3,"usable_cpus":5,"context":640,"kv_tokens":1280,"kv_type":"f32",
+      R"({"pack_fd":4,"threads":3,"usable_cpus":5,"cpus":[2,0,7],"load":"mmap","context":640,"kv_tokens":1280,"kv_type":"f32",
           "isa":"avx2","batch_max":2,"prefill_chunk":64,"queue_max":9,"logits_rows":7,
           "hidden_states":true,"template":"x","memory_limit_bytes":123456})");
   ASSERT_TRUE(c.ok()) << c.error().to_string();
   EXPECT_EQ(c->pack_fd, 4);
   EXPECT_EQ(c->threads, 3u);
   EXPECT_EQ(c->usable_cpus, 5u);
+  EXPECT_EQ(c->cpus, (std::vector<int>{2, 0, 7}));
+  EXPECT_EQ(c->load, LoadMode::kMap);
   EXPECT_EQ(c->context, 640u);
   EXPECT_EQ(c->kv_tokens, 1280u);
   EXPECT_EQ(c->kv_type, kvcache::KvType::kF32);
@@ -74,7 +77,9 @@ TEST(LoadConfigTest, EachLimitAndOneBeyond) {
 TEST(LoadConfigTest, WhatIsNotAConfiguration) {
   for (const char* text :
        {"", "[]", "1", "{", R"({"nonesuch":1})", R"({"threads":"1"})", R"({"threads":1.5})",
-        R"({"isa":1})", R"({"hidden_states":1})", R"({"kv_type":"q8"})", R"({"template":null})"}) {
+        R"({"isa":1})", R"({"hidden_states":1})", R"({"cpus":0})", R"({"cpus":["0"]})",
+        R"({"cpus":[-1]})", R"({"cpus":[65536]})", R"({"cpus":[1.5]})", R"({"load":"copy"})",
+        R"({"kv_type":"q8"})", R"({"template":null})"}) {
     EXPECT_FALSE(parse_load_config(text).ok()) << text;
   }
 }
@@ -149,10 +154,14 @@ TEST_F(LoadModelTest, NothingFitsInOneByte) {
   EXPECT_THAT(f.error.to_string(), HasSubstr("no context fits"));
 }
 
-TEST_F(LoadModelTest, EveryDamagedByteIsFound) {
+class LoadModes : public LoadModelTest, public ::testing::WithParamInterface<LoadMode> {};
+
+TEST_P(LoadModes, EveryDamagedByteIsFound) {
   LoadConfig config;
   config.context = 64;
   config.batch_max = 1;
+  config.threads = 2;
+  config.load = GetParam();
   const Bytes intact = pack_;
   const std::size_t step = intact.size() / 61 | 1;
   for (std::size_t at = 0; at < intact.size(); at += step) {
@@ -170,8 +179,9 @@ TEST_F(LoadModelTest, EveryDamagedByteIsFound) {
   }
 }
 
-TEST_F(LoadModelTest, ATruncatedPackIsCorrupt) {
+TEST_P(LoadModes, ATruncatedPackIsCorrupt) {
   LoadConfig config;
+  config.load = GetParam();
   config.context = 64;
   const Bytes intact = pack_;
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{4095},
@@ -180,6 +190,27 @@ TEST_F(LoadModelTest, ATruncatedPackIsCorrupt) {
     EXPECT_EQ(failure(config).error.code(), ErrorCode::kCorrupt) << size;
   }
 }
+
+// Oracle: the pack's own bytes, where its header says the payload begins.
+TEST_P(LoadModes, ThePayloadIsThePacksAndAligned) {
+  LoadConfig config;
+  config.context = 64;
+  config.batch_max = 1;
+  config.threads = 3;
+  config.load = GetParam();
+  auto result = load(config);
+  ASSERT_TRUE(std::holds_alternative<std::unique_ptr<LoadedModel>>(result));
+  const ByteView payload = std::get<0>(result)->payload.view();
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(payload.data()) % 64, 0u);
+  const platform::MemorySource source{ByteView(pack_)};
+  const auto pack = vault::PackReader::open(source);
+  ASSERT_TRUE(pack.ok());
+  ASSERT_EQ(payload.size(), pack->payload_bytes());
+  EXPECT_TRUE(std::ranges::equal(
+      payload, ByteView(pack_).subspan(pack->header().data_off(), pack->payload_bytes())));
+}
+
+INSTANTIATE_TEST_SUITE_P(Modes, LoadModes, ::testing::Values(LoadMode::kRead, LoadMode::kMap));
 
 }  // namespace
 }  // namespace holdfast::enginehost
