@@ -35,7 +35,9 @@ constexpr int kFloatColumnsMax = 6;  // 12 accumulators + 2 weights + 1 broadcas
 constexpr int kFloatGroupsOneColumn = 4;  // 8 independent chains hide the latency of fma
 constexpr int kScoreRowsMax = 6;  // x key groups: 12 sums + 2 keys + 1 broadcast of 16 registers
 constexpr int kValueRowsMax = 6;
-constexpr int kValueSums = 6;  // rows x vectors of values, likewise
+constexpr int kValueSums = 6;    // rows x vectors of values, likewise
+constexpr int kPeakDotSums = 2;  // chains of additions alone are short; products need registers
+constexpr int kPeakFmaSums = 5;  // 10 chains hide the latency of fma
 constexpr std::size_t kPrefetchBytes =
     2048;  // covers DRAM latency at the speed of one core: 80 ns x 25 GB/s
 
@@ -353,6 +355,16 @@ HF_INLINE void dot(const Q* codes, const std::int8_t* x, I (&acc)[kColumns]) {
   }
 #pragma GCC unroll 16
   for (int c = 0; c < kColumns; ++c) acc[c] = {a[c], b[c]};
+}
+
+// One step of generic/peak.inc: acc += codes . x, four products a lane, widened at once as codes of
+// 8 bits need it. The empty statement stands for codes that change; without it the products would
+// be computed once, before the loop.
+HF_INLINE void peak_dot_step(I& acc, Q& codes, const Q& x) {
+  __asm__("" : "+x"(codes.a), "+x"(codes.b));
+  const __m256i ones = _mm256_set1_epi16(1);
+  acc.a = _mm256_add_epi32(acc.a, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.a, x.a), ones));
+  acc.b = _mm256_add_epi32(acc.b, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.b, x.b), ones));
 }
 
 HF_INLINE void prefetch_l1(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }

@@ -32,6 +32,8 @@ constexpr int kScoreRowsMax = 12;  // rows x key groups held in registers by att
 constexpr int kValueRowsMax = 6;
 constexpr int kValueSums = 24;            // rows x vectors of values held in registers
 constexpr int kFloatGroupsOneColumn = 4;  // independent chains that hide the latency of fma
+constexpr int kPeakDotSums = 12;          // independent chains that hide the latency
+constexpr int kPeakFmaSums = 12;
 constexpr std::size_t kPrefetchBytes =
     2048;  // covers DRAM latency at the speed of one core: 80 ns x 25 GB/s
 
@@ -172,6 +174,12 @@ HF_INLINE void dot(const Q* codes, const std::int8_t* x, I (&acc)[kColumns]) {
           : "v"(codes[g]), "m"(*at<std::int32_t>(x + 32 * c + 4 * g)));
     }
   }
+}
+
+// One step of generic/peak.inc: acc += codes . x, four products a lane. The codes are not constant:
+// where the instruction does not add by itself, the products would be computed once for all steps.
+HF_INLINE void peak_dot_step(I& acc, Q& codes, const Q& x) {
+  acc = _mm512_dpbusd_epi32(acc, codes, x);
 }
 
 HF_INLINE void prefetch_l1(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }

@@ -53,5 +53,7 @@ void f16_to_f32(const std::uint16_t* x, std::uint32_t n, float* out);
 void bf16_to_f32(const std::uint16_t* x, std::uint32_t n, float* out);
 void f32_to_f16(const float* x, std::uint32_t n, std::uint16_t* out);
 void prefetch(const std::byte* p, std::size_t bytes);
+std::uint64_t peak_dot(const std::uint8_t* bytes, std::uint32_t rounds, std::int32_t* sum);
+std::uint64_t peak_fma(float x, std::uint32_t rounds, float* sum);
 
 }  // namespace holdfast::kernels::HF_ISA

@@ -37,7 +37,9 @@ constexpr int kFloatColumnsMax = 6;  // 24 accumulators + 4 weights + broadcasts
 constexpr int kFloatGroupsOneColumn = 2;  // 8 independent chains hide the latency of fma
 constexpr int kScoreRowsMax = 6;  // x key groups: 24 sums + 4 keys + broadcasts of 32 registers
 constexpr int kValueRowsMax = 6;
-constexpr int kValueSums = 6;  // rows x vectors of values, likewise
+constexpr int kValueSums = 6;    // rows x vectors of values, likewise
+constexpr int kPeakDotSums = 5;  // 20 independent chains of 32 registers
+constexpr int kPeakFmaSums = 5;
 constexpr std::size_t kPrefetchBytes =
     2048;  // covers DRAM latency at the speed of one core: 80 ns x 25 GB/s
 
@@ -258,6 +260,11 @@ HF_INLINE void dot(const Q* codes, const std::int8_t* x, I (&acc)[kColumns]) {
       for (int i = 0; i < 4; ++i) acc[c].v[i] = vdotq_s32(acc[c].v[i], codes[g].v[i], four);
     }
   }
+}
+
+HF_INLINE void peak_dot_step(I& acc, Q& codes, const Q& x) {
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) acc.v[i] = vdotq_s32(acc.v[i], codes.v[i], x.v[i]);
 }
 
 HF_INLINE void prefetch_l1(const std::byte* p) { __builtin_prefetch(p, 0, 3); }

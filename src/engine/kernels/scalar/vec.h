@@ -18,10 +18,16 @@ struct F {
 struct I {
   std::int32_t v[16];
 };
+// 64 bytes, for the measure of speed alone.
+struct Q {
+  std::uint8_t v[64];
+};
 
 constexpr int kScoreRowsMax = 1;
 constexpr int kValueRowsMax = 1;
 constexpr int kValueSums = 1;
+constexpr int kPeakDotSums = 1;
+constexpr int kPeakFmaSums = 1;
 
 HF_INLINE float scalar_sqrt(float x) { return __builtin_sqrtf(x); }
 HF_INLINE float scalar_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
@@ -179,6 +185,23 @@ HF_INLINE std::int32_t i_sum(const I& a) {
   std::int32_t sum = 0;
   for (int i = 0; i < 16; ++i) sum += a.v[i];
   return sum;
+}
+
+HF_INLINE Q q_load(const std::uint8_t* p) {
+  Q out;
+  for (int i = 0; i < 64; ++i) out.v[i] = p[i];
+  return out;
+}
+// Lane i takes bytes 4i to 4i + 3. The empty statement stands for codes that change.
+HF_INLINE void peak_dot_step(I& acc, Q& codes, const Q& x) {
+  __asm__("" : "+m"(codes));
+  for (int i = 0; i < 16; ++i) {
+    std::int32_t sum = acc.v[i];
+#pragma GCC unroll 4
+    for (int t = 0; t < 4; ++t)
+      sum += codes.v[4 * i + t] * static_cast<std::int8_t>(x.v[4 * i + t]);
+    acc.v[i] = sum;
+  }
 }
 
 HF_INLINE void prefetch_l1(const std::byte* p) { __builtin_prefetch(p, 0, 3); }

@@ -181,6 +181,16 @@ struct KernelTable {
 
   // Asks for `bytes` from `p` on to be brought into the L2 cache; a hint without effect on results.
   void (*prefetch)(const std::byte* p, std::size_t bytes);
+
+  // Measures of speed: the most dot products of bytes, and fma, that one thread can do, on
+  // registers alone. They return the operations done (a multiply-add counts 2), which depend on the
+  // table. *sum gets the sum over all of them, modulo 2^32 for bytes.
+  //   peak_dot: per step bytes . bytes; 64 bytes below 64. Codes of 8 bits: tables without a
+  //             four-way dot instruction do more operations on narrower ones, which they widen
+  //             later.
+  //   peak_fma: per lane and step x * x.
+  std::uint64_t (*peak_dot)(const std::uint8_t* bytes, std::uint32_t rounds, std::int32_t* sum);
+  std::uint64_t (*peak_fma)(float x, std::uint32_t rounds, float* sum);
 };
 
 // Strides that keep the columns of a panel out of each other's cache sets: an odd number of cache
