@@ -217,6 +217,106 @@ class Run(Case):
         self.assertEqual([lines[1][k] for k in ("n_gen", "depth", "batch")], [4, 8, 2])
         self.assertTrue(all(line["tokens_per_second"] > 0 for line in lines))
 
+    def test_bench_shows_the_limits(self):
+        done = self.ok(["bench", "smol", "--json", "--threads", "1", "--prefill", "16",
+                        "--decode", "4", "--start", "--repetitions", "1"])
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual([line["test"] for line in lines], ["start", "prefill", "decode"])
+        for line in lines:
+            limits = line["limits"]
+            for key in ("memory_bytes_per_second", "int8_ops_per_second", "f32_ops_per_second"):
+                self.assertGreater(limits[key], 1e8, key)
+            self.assertEqual(limits["placement"], "single")
+            self.assertTrue(0 <= limits["steal_share"] <= 1 and 0 <= limits["others_share"] <= 1)
+            # Weights are held whole, and in nothing else than the engine's own process.
+            self.assertGreater(line["peak_rss_bytes"], line["file_bytes"] / 2)
+            self.assertGreaterEqual(line["peak_rss_bytes"], line["resident_bytes"])
+        start, prefill, decode = lines
+        self.assertAlmostEqual(start["seconds"], 1 / start["tokens_per_second"])
+        self.assertEqual((prefill["share_of"], decode["share_of"]), ("int8", "memory"))
+        self.assertEqual(decode["share"], decode["memory_share"])
+        # SmolLM2-135M: 30 blocks of 576 x (576 + 2 x 192 + 576 + 3 x 1536) weights, twice a token.
+        macs = 30 * 576 * (576 + 2 * 192 + 576 + 3 * 1536)
+        self.assertAlmostEqual(prefill["share"], 2 * macs * prefill["tokens_per_second"] /
+                               prefill["limits"]["int8_ops_per_second"])
+        self.assertEqual(prefill["logits_sha256"], decode["logits_sha256"])
+        self.assertNotIn("logits_sha256", start)
+
+    def test_bench_without_limits(self):
+        done = self.ok(["bench", "smol", "--json", "--threads", "1", "--prefill", "8",
+                        "--repetitions", "1", "--no-limits"])
+        line = json.loads(done.stdout)
+        for key in ("limits", "share", "memory_bytes_per_second"):
+            self.assertNotIn(key, line)
+        self.assertIn("peak_rss_bytes", line)
+
+    def test_bench_table(self):
+        done = self.ok(["bench", "smol", "--threads", "2", "--prefill", "8", "--repetitions", "2"])
+        self.assertRegex(done.stdout, r"prefill 8 +[\d.]+ +[\d.]+ - [\d.]+ +\d+ % of int8")
+        self.assertRegex(done.stdout, r"smol, \w+, 2 threads; \w+.*GB/s.*GOPS.*peak memory")
+
+    def test_bench_compares_two_files(self):
+        done = self.ok(["bench", "smol", "--json", "--threads", "1", "--prefill", "8",
+                        "--repetitions", "5", "--no-limits"])
+        a, b = self.root + "/a.json", self.root + "/b.json"
+        with open(a, "w") as f:
+            f.write(done.stdout)
+        twice = json.loads(done.stdout)
+        twice["repetitions"] = [2 * r for r in twice["repetitions"]]
+        twice["threads"] = 2
+        with open(b, "w") as f:
+            f.write(json.dumps(twice) + "\n" + json.dumps(twice | {"n_prompt": 9}) + "\n")
+        done = self.ok(["bench", "--compare", a, b])
+        self.assertRegex(done.stdout, r"prefill 8 .* 2\.000 ")
+        self.assertIn("only in B: prefill 9", done.stdout)
+        self.assertIn("differs: threads: 1 / 2", done.stdout)
+        done = self.ok(["bench", "--compare", a, b, "--json"])
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertAlmostEqual(lines[0]["ratio"], 2)
+        self.assertTrue(lines[0]["low"] <= 2 <= lines[0]["high"])
+        self.assertEqual(lines[-1]["only_b"], ["prefill 9"])
+        self.assertEqual(lines[-1]["differences"], {"threads": {"a": "1", "b": "2"}})
+
+    def test_bench_refuses(self):
+        bad = self.root + "/bad.json"
+        with open(bad, "wb") as f:
+            f.write(b"\x7fELF\xfc\x00")
+        self.fails(2, ["bench"], "MODEL is required")
+        self.fails(2, ["bench", "--compare", bad, bad], "line 1")
+        self.fails(2, ["bench", "--compare", bad], "--compare")
+        self.fails(3, ["bench", "--compare", self.root + "/none.json", bad], "none.json|No such|not found|cannot")
+        self.fails(2, ["bench", "smol", "--compare", bad, bad], "no MODEL")
+        self.fails(2, ["bench", "smol", "--file", bad], "--kv-cost")
+        self.fails(3, ["bench", "smol", "--kv-cost", "--file", self.root + "/none.txt"], "none.txt|No such|not found|cannot")
+
+    def test_bench_kv_cost(self):
+        done = self.ok(["bench", "smol", "--kv-cost", "--json"])
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        by_type = {line["kv_type"]: line for line in lines}
+        self.assertEqual(lines[0]["kv_type"], "f16")
+        self.assertEqual(lines[0]["against_f16"], 1)
+        self.assertTrue(all(line["tokens"] >= 500 for line in lines))
+        # 30 layers x 3 heads x 64 values x keys and values.
+        self.assertEqual(by_type["f16"]["kv_bytes_per_token"], 30 * 3 * 64 * 2 * 2)
+        self.assertEqual(by_type["f32"]["kv_bytes_per_token"], 30 * 3 * 64 * 2 * 4)
+        self.assertAlmostEqual(by_type["f32"]["perplexity"], by_type["f16"]["perplexity"],
+                               delta=0.05 * by_type["f16"]["perplexity"])
+
+    def test_doctor_measures_limits_and_names_kernels(self):
+        done = self.run_(["doctor", "--limits", "--model", "smol", "--json"])
+        found = {f["check"]: f for f in json.loads(done.stdout)["findings"]}
+        self.assertRegex(found["limit: memory"]["found"], r"GB/s")
+        self.assertRegex(found["limit: int8 dots"]["found"], r"GOPS")
+        self.assertIn("other programs", found)
+        self.assertIn("clock", found)
+        self.assertRegex(found["weights attn_q"]["found"], r"^30 tensors, P4_1, .*: \w+ int8 dots")
+        self.assertRegex(found["weights attn_norm"]["found"], "vectors of float32")
+        self.assertIn("attention", found)
+        done = self.run_(["doctor", "--model", "smol", "--json"], env={"HOLDFAST_FORCE_ISA": "scalar"})
+        found = {f["check"]: f for f in json.loads(done.stdout)["findings"]}
+        self.assertEqual(found["weights attn_q"]["verdict"], "warn")
+        self.assertIn("scalar", found["weights attn_q"]["found"])
+
 
 @unittest.skipUnless(GEMMA3 and os.path.exists(GEMMA3), "HOLDFAST_GEMMA3 does not name the model")
 class BaseModel(Case):

@@ -126,6 +126,12 @@ Result<Bytes> LocalModel::read_object(vault::ObjectKind kind) const {
   return pack.read_object(kind);
 }
 
+Result<vault::PackIndex> LocalModel::read_index() const {
+  HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record_));
+  HF_TRY_ASSIGN(const vault::PackReader pack, vault::PackReader::open(*file));
+  return pack.index();
+}
+
 Result<std::unique_ptr<backend::EngineProcess>> LocalModel::start_engine(
     const Context& context, json::Object config) const {
   backend::EngineProcessOptions options;

@@ -44,6 +44,8 @@ class LocalModel {
   Result<platform::UniqueFd> open_pack() const;
   // An object of the pack; kNotFound if it has none.
   Result<Bytes> read_object(vault::ObjectKind kind) const;
+  // Its objects and tensors.
+  Result<vault::PackIndex> read_index() const;
   // An engine child with this model, loaded. `config` as engine_config() makes it.
   Result<std::unique_ptr<backend::EngineProcess>> start_engine(const Context& context,
                                                                json::Object config) const;

@@ -1,18 +1,21 @@
 // `holdfast doctor`: what this machine offers, what is missing, and how to mend it.
+#include <chrono>
 #include <fstream>
-#include <map>
 
 #include "../command.h"
 #include "../engine_config.h"
 #include "../local_model.h"
+#include "../observation.h"
 #include "../output.h"
 #include "../server_address.h"
+#include "../tensor_paths.h"
 #include "holdfast/base/units.h"
 #include "holdfast/jail/jail.h"
 #include "holdfast/kernels/select.h"
+#include "holdfast/platform/clock.h"
 #include "holdfast/platform/cpu.h"
 #include "holdfast/platform/filesystem.h"
-#include "holdfast/quant/types.h"
+#include "holdfast/platform/machine_state.h"
 
 namespace holdfast::cli {
 
@@ -100,6 +103,84 @@ void check_cpu(const Context& context, Findings& out) {
                  many ? "more threads than cores slow each other: lower engine.threads" : ""});
 }
 
+void check_huge_pages(Findings& out) {
+  const std::string huge = platform::transparent_huge_pages();
+  const bool wanted = huge == "madvise" || huge == "always";
+  out.push_back({"huge pages", wanted ? Verdict::kOk : Verdict::kWarn,
+                 huge.empty() ? "the kernel does not tell" : huge,
+                 huge == "never" ? "weights are read 10 to 40 % slower without: echo madvise > "
+                                   "/sys/kernel/mm/transparent_hugepage/enabled (as root)"
+                                 : ""});
+}
+
+void check_clock(Findings& out) {
+  const std::vector<int> cpus = platform::allowed_processors();
+  const platform::ClockState clock = platform::ClockState::read(cpus.empty() ? 0 : cpus.front());
+  if (clock.governor.empty()) {
+    out.push_back(
+        {"clock", Verdict::kInfo, "the kernel does not tell, as in most virtual machines", ""});
+    return;
+  }
+  std::string value = "governor " + clock.governor;
+  if (clock.hertz) value += ", now " + fixed(*clock.hertz / 1e9, 2) + " GHz";
+  if (clock.hertz_max) value += " of " + fixed(*clock.hertz_max / 1e9, 2) + " GHz";
+  const bool slow = clock.governor == "powersave" || clock.governor == "conservative";
+  out.push_back({"clock", slow ? Verdict::kWarn : Verdict::kOk, std::move(value),
+                 slow ? "cpupower frequency-set -g performance (as root); with the driver "
+                        "intel_pstate or amd_pstate, powersave may already be fast"
+                      : ""});
+}
+
+void add_limits(const Observation& seen, unsigned threads, Findings& out) {
+  const platform::MachineLimits m = seen.limits();
+  const std::string placement = seen.placement();
+  out.push_back({"limit: memory", Verdict::kInfo,
+                 fixed(m.memory_bytes_per_second / 1e9, 1) + " GB/s, " + std::to_string(threads) +
+                     (threads == 1 ? " thread" : " threads"),
+                 ""});
+  out.push_back({"limit: int8 dots", Verdict::kInfo,
+                 fixed(m.int8_ops_per_second / 1e9, 0) + " GOPS, " +
+                     fixed(m.int8_scaling * 100, 0) + " % of the threads one by one",
+                 ""});
+  out.push_back(
+      {"limit: f32 fma", Verdict::kInfo, fixed(m.f32_ops_per_second / 1e9, 0) + " GFLOPS", ""});
+  std::string where = placement;
+  std::string fix;
+  if (m.barrier_ns > 0) where += ", two threads meet in " + fixed(m.barrier_ns, 0) + " ns";
+  if (placement == "smt")
+    fix = "threads share a core: lower engine.threads, or give this machine whole cores";
+  if (placement == "busy")
+    fix =
+        "other programs use the processors: end them, or lower "
+        "engine.threads";
+  if (placement == "moved") fix = "the processors of this virtual machine move: measure again";
+  out.push_back({"placement", fix.empty() ? Verdict::kOk : Verdict::kWarn, std::move(where), fix});
+  const bool disturbed = seen.others_share > kOthersShareMax;
+  out.push_back(
+      {"other programs", disturbed ? Verdict::kWarn : Verdict::kOk,
+       fixed(seen.others_share * 100, 0) + " % of the processors, " +
+           fixed(seen.steal_share * 100, 0) + " % taken by the hypervisor",
+       disturbed ? "end them, or lower engine.threads; stolen time needs another host" : ""});
+}
+
+// Long enough for the kernel's count of ticks, which are 10 ms each.
+constexpr std::chrono::milliseconds kQuiet{300};
+
+Status check_limits(const Context& context, Findings& out) {
+  HF_TRY_ASSIGN(const kernels::KernelTable* table,
+                kernels::select_kernels(platform::CpuFeatures::detect(),
+                                        context.settings.text(config::Setting::engine_force_isa)));
+  const json::Object engine = engine_config(context);
+  const auto threads = static_cast<unsigned>(engine.find("threads")->as_int());
+  HF_TRY_ASSIGN(platform::MachineProbe probe, open_probe(*table, threads));
+  Observer observer(probe);
+  HF_TRY(observer.begin(0));
+  platform::pause_for(kQuiet);
+  HF_TRY_ASSIGN(const Observation seen, observer.finish());
+  add_limits(seen, threads, out);
+  return ok_status();
+}
+
 void check_memory(Findings& out) {
   const platform::MemoryLimits m = platform::MemoryLimits::detect();
   std::string value =
@@ -108,12 +189,7 @@ void check_memory(Findings& out) {
   const bool little = m.available_bytes() < kGiB;
   out.push_back({"memory", little ? Verdict::kWarn : Verdict::kOk, value,
                  little ? "end other programs, or raise the cgroup's memory limit" : ""});
-  const std::string huge = first_line("/sys/kernel/mm/transparent_hugepage/enabled");
-  const bool never = huge.find("[never]") != huge.npos;
-  out.push_back(
-      {"huge pages", huge.empty() || never ? Verdict::kWarn : Verdict::kOk,
-       huge.empty() ? "the kernel does not tell" : huge,
-       never ? "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled (as root)" : ""});
+  check_huge_pages(out);
   std::ifstream swaps("/proc/swaps");
   std::string line;
   int areas = -1;
@@ -202,27 +278,21 @@ Status check_model(const Context& context, const std::string& name, Findings& ou
   HF_TRY_ASSIGN(const kernels::KernelTable* table,
                 kernels::select_kernels(platform::CpuFeatures::detect(),
                                         context.settings.text(config::Setting::engine_force_isa)));
-  struct Sum {
-    std::size_t tensors = 0;
-    std::uint64_t bytes = 0;
-  };
-  std::map<std::uint16_t, Sum> types;
-  for (const vault::TensorEntry& t : pack.index().tensors) {
-    ++types[t.type].tensors;
-    types[t.type].bytes += t.length;
+  for (const TensorPath& t : tensor_paths(pack.index(), *table)) {
+    std::string value = std::to_string(t.count) + (t.count == 1 ? " tensor, " : " tensors, ") +
+                        t.type + ", " + format_bytes(t.bytes) + ": " + t.kernel;
+    std::string fix;
+    if (t.path == KernelPath::kWidened)
+      fix = "its source type has no kernel of its own: another quantisation is smaller and faster";
+    if (t.path == KernelPath::kGeneric)
+      fix = "a slow path: see the finding about the instruction set";
+    out.push_back({"weights " + t.tensors, fix.empty() ? Verdict::kOk : Verdict::kWarn,
+                   std::move(value), std::move(fix)});
   }
-  for (const auto& [number, sum] : types) {
-    const auto type = static_cast<quant::TensorType>(number);
-    const quant::TypeInfo* info = quant::type_info(type);
-    const bool matrix = kernels::quant_gemm(*table, type) != nullptr ||
-                        kernels::float_gemm(*table, type) != nullptr;
-    out.push_back(
-        {"weights " + (info == nullptr ? std::to_string(number) : std::string(info->name)),
-         Verdict::kOk,
-         std::to_string(sum.tensors) + " tensors, " + format_bytes(sum.bytes) + ", " +
-             (matrix ? std::string(table->isa) + " kernels" : "vectors of float32"),
-         ""});
-  }
+  out.push_back({"attention", Verdict::kOk,
+                 context.settings.text(config::Setting::engine_kv_type) +
+                     " keys and values: " + table->isa + " f32 fma",
+                 ""});
   return ok_status();
 }
 
@@ -266,11 +336,14 @@ void add_doctor(Registrar& r) {
       r.add("doctor", "Check this machine: processor, memory, sandbox, store, server", {"info"});
   struct Flags {
     bool health = false;
+    bool limits = false;
     std::string model;
   };
   auto flags = std::make_shared<Flags>();
   c.add_flag("--health", flags->health,
              "Only ask the running server; exit status 0 if it is healthy, else 1");
+  c.add_flag("--limits", flags->limits,
+             "Also measure memory speed, arithmetic and placement (about a second)");
   c.add_option("--model", flags->model, "Also list which kernels compute this model's weights");
   r.bind(c, [flags](Context& context) -> Status {
     if (flags->health) return health(context);
@@ -280,6 +353,8 @@ void add_doctor(Registrar& r) {
     Findings out;
     check_cpu(context, out);
     check_memory(out);
+    check_clock(out);
+    if (flags->limits) HF_TRY(check_limits(context, out));
     out.insert(out.end(), findings.begin(), findings.end());
     check_store(context, out);
     check_server(context, out);

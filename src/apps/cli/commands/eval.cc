@@ -1,5 +1,4 @@
 // `holdfast eval`: what a model computes, for machines. The contract is docs/reference/eval.md.
-#include <cmath>
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
@@ -11,6 +10,7 @@
 #include "../engine_config.h"
 #include "../local_model.h"
 #include "../output.h"
+#include "../perplexity.h"
 #include "eval_rows.h"
 #include "holdfast/chat/template.h"
 #include "holdfast/crypto/sha256.h"
@@ -398,14 +398,6 @@ Status eval_greedy(const Context& context, const EvalFlags& f) {
 
 // ---- perplexity
 
-struct ScoreSum {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::vector<wire::Scores> windows;  // [window]
-  std::size_t left = 0;
-  std::optional<Error> error;
-};
-
 Status eval_perplexity(const Context& context, EvalFlags f) {
   if (f.context == 0) f.context = 512;
   if (f.context < 4) return invalid_argument("--context must be at least 4");
@@ -414,53 +406,10 @@ Status eval_perplexity(const Context& context, EvalFlags f) {
   const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   HF_TRY_ASSIGN(LocalModel model, LocalModel::open_private(context, f.model, false));
   HF_TRY_ASSIGN(const std::unique_ptr<backend::EngineProcess> engine, start(context, f, model));
-  HF_TRY_ASSIGN(const wire::Message reply,
-                engine->call(wire::Tokenize{0, text, true, false, false}));
-  const std::vector<std::int32_t>& tokens = std::get<wire::Tokens>(reply).tokens;
-  const auto window = static_cast<std::size_t>(f.context);
-  const std::size_t windows = tokens.size() / window;
-  if (windows < 1) {
-    return invalid_argument("the text has " + std::to_string(tokens.size()) +
-                            " tokens, less than one window of " + std::to_string(window));
-  }
-  const bool adds_bos = engine->info().find("adds_bos")->as_bool();
-  const std::int64_t bos = engine->info().find("bos")->as_int();
-  ScoreSum sum;
-  sum.windows.resize(windows);
-  sum.left = windows;
-  for (std::size_t i = 0; i < windows; ++i) {
-    wire::Evaluate m;
-    m.kind = wire::EvaluateKind::kScore;
-    m.tokens.assign(tokens.begin() + static_cast<std::ptrdiff_t>(i * window),
-                    tokens.begin() + static_cast<std::ptrdiff_t>((i + 1) * window));
-    if (adds_bos && bos >= 0) m.tokens[0] = static_cast<std::int32_t>(bos);
-    m.score_from = static_cast<std::uint32_t>(window / 2 + 1);
-    {
-      // As many as the engine computes together, and one that waits.
-      std::unique_lock lock(sum.mutex);
-      sum.changed.wait(lock,
-                       [&] { return sum.left + i - windows <= static_cast<std::size_t>(f.batch); });
-    }
-    engine->send(std::move(m), [&sum, i](const wire::Message& answer) {
-      const std::lock_guard lock(sum.mutex);
-      if (const auto* scores = std::get_if<wire::Scores>(&answer)) sum.windows[i] = *scores;
-      if (const auto* error = std::get_if<wire::ErrorReply>(&answer))
-        sum.error = wire::to_error(*error);
-      if (!std::holds_alternative<wire::Scores>(answer)) --sum.left;
-      sum.changed.notify_all();
-    });
-  }
-  std::unique_lock lock(sum.mutex);
-  sum.changed.wait(lock, [&] { return sum.left == 0; });
-  if (sum.error) return std::move(*sum.error);
-  double nll = 0;
-  std::uint64_t count = 0;
-  for (const wire::Scores& s : sum.windows) {
-    nll += s.nll_sum;
-    count += s.count;
-  }
-  nll /= static_cast<double>(count);
-  print_json_line(json::Object{{"perplexity", std::exp(nll)}, {"nll", nll}, {"tokens", count}});
+  HF_TRY_ASSIGN(const Perplexity p,
+                measure_perplexity(*engine, text, static_cast<std::size_t>(f.context),
+                                   static_cast<std::size_t>(f.batch)));
+  print_json_line(json::Object{{"perplexity", p.value()}, {"nll", p.nll}, {"tokens", p.tokens}});
   return ok_status();
 }
 
