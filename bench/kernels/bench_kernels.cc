@@ -2,10 +2,17 @@
 //
 // Matrix products count 2 * rows * k * columns operations ("GOPS") and the bytes of the packed
 // matrix ("GB/s"). The matrix of "stream" cases is larger than the caches, that of "cache" cases
-// stays in them. Peak figures to compare with: docs/internals/kernels.md.
+// stays in them. "of_peak" is the share of what the table's own peak loop reached right before and
+// after the case: dots of bytes for quantised weights, fma for floats and attention. With --shares
+// the program prints one line per format instead: the shares of its tiles.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdint>
+#include <cstdio>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <string>
@@ -63,6 +70,43 @@ struct Activations {
   std::uint32_t out_k;
 };
 
+enum class Peak { kDot, kFma };
+
+// Operations per second of the table's peak loop on this thread, over 10 ms.
+double peak_rate(const KernelTable& table, Peak peak) {
+  using Clock = std::chrono::steady_clock;
+  std::array<std::uint8_t, 64> ones;
+  ones.fill(1);
+  std::int32_t dots = 0;
+  float sums = 0;
+  double operations = 0;
+  const auto start = Clock::now();
+  while (Clock::now() - start < std::chrono::milliseconds(10)) {
+    operations += static_cast<double>(peak == Peak::kDot ? table.peak_dot(ones.data(), 2000, &dots)
+                                                         : table.peak_fma(1.0f, 2000, &sums));
+    benchmark::DoNotOptimize(dots);
+    benchmark::DoNotOptimize(sums);
+  }
+  return operations / std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The peak before a case and after it: on a shared machine it moves.
+class PeakAround {
+ public:
+  PeakAround(const KernelTable& table, Peak peak)
+      : table_(table), peak_(peak), before_(peak_rate(table, peak)) {}
+  void report(benchmark::State& state, double operations) const {
+    const double mean = (before_ + peak_rate(table_, peak_)) / 2;
+    state.counters["of_peak"] =
+        benchmark::Counter(operations / mean, benchmark::Counter::kIsIterationInvariantRate);
+  }
+
+ private:
+  const KernelTable& table_;
+  Peak peak_;
+  double before_;
+};
+
 void report(benchmark::State& state, double operations, double bytes) {
   state.counters["GOPS"] =
       benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
@@ -75,6 +119,8 @@ void gemm(benchmark::State& state, const KernelTable* table, TensorType type, st
   const Matrix w(type, rows, k);
   const Activations x(*table, n, k);
   std::vector<float> out(std::size_t{n} * rows);
+  const PeakAround peak(*table,
+                        kernels::quant_gemm(*table, type) != nullptr ? Peak::kDot : Peak::kFma);
   for (auto _ : state) {
     if (const auto quantised = kernels::quant_gemm(*table, type)) {
       quantised(w.buffer.data(), rows, 0, rows / 16, x.view(), out.data(), rows);
@@ -84,6 +130,7 @@ void gemm(benchmark::State& state, const KernelTable* table, TensorType type, st
     }
     benchmark::ClobberMemory();
   }
+  peak.report(state, 2.0 * rows * k * n);
   report(state, 2.0 * rows * k * n, static_cast<double>(w.buffer.size()));
 }
 
@@ -117,11 +164,13 @@ void attention(benchmark::State& state, const KernelTable* table, kernels::KvTyp
                                     .scratch = scratch.data(),
                                     .partial = nullptr,
                                     .key_begin = 0};
+  const PeakAround peak(*table, Peak::kFma);
   for (auto _ : state) {
     kernels::kv_kernels(*table, type).attention(args);
     benchmark::ClobberMemory();
   }
   const double keys = tokens * (depth + 0.5 * (tokens + 1));
+  peak.report(state, 4.0 * keys * heads * head_dim);
   report(state, 4.0 * keys * heads * head_dim, static_cast<double>(memory.size()));
 }
 
@@ -206,9 +255,60 @@ void read_memory(benchmark::State& state) {
   report(state, 0, static_cast<double>(buffer.size()));
 }
 
+// Tiles of 12 and 96 columns from caches, in this many rounds of about 20 ms; the medians.
+constexpr int kShareRounds = 7;
+
+double tile_share(const KernelTable& table, const Matrix& w, TensorType type, std::uint32_t n) {
+  constexpr std::uint32_t kRows = 512;
+  constexpr std::uint32_t kColumns = 1536;
+  using Clock = std::chrono::steady_clock;
+  const Activations x(table, n, kColumns);
+  std::vector<float> out(std::size_t{n} * kRows);
+  const auto quantised = kernels::quant_gemm(table, type);
+  const Peak peak = quantised != nullptr ? Peak::kDot : Peak::kFma;
+  std::vector<double> shares;
+  for (int round = 0; round < kShareRounds; ++round) {
+    const double before = peak_rate(table, peak);
+    double operations = 0;
+    const auto start = Clock::now();
+    while (Clock::now() - start < std::chrono::milliseconds(20)) {
+      if (quantised != nullptr) {
+        quantised(w.buffer.data(), kRows, 0, kRows / 16, x.view(), out.data(), kRows);
+      } else {
+        kernels::float_gemm(table, type)(w.buffer.data(), kRows, 0, kRows / 16,
+                                         {x.x.data(), n, kColumns, kColumns}, out.data(), kRows);
+      }
+      operations += 2.0 * kRows * kColumns * n;
+    }
+    const double rate = operations / std::chrono::duration<double>(Clock::now() - start).count();
+    shares.push_back(2 * rate / (before + peak_rate(table, peak)));
+  }
+  std::nth_element(shares.begin(), shares.begin() + kShareRounds / 2, shares.end());
+  return shares[kShareRounds / 2];
+}
+
+// CSV: what share of the peak each format's tiles reach.
+int print_shares() {
+  std::printf("isa,format,peak,peak_gops,share_12_columns,share_96_columns\n");
+  for (const KernelTable* table : kernels::available_kernels(platform::CpuFeatures::detect())) {
+    if (table->isa[0] == 's') continue;
+    for (const quant::TypeInfo& type : quant::all_types()) {
+      if (!type.is_packed()) continue;
+      const bool dots = kernels::quant_gemm(*table, type.type) != nullptr;
+      const Matrix w(type.type, 512, 1536);
+      std::printf("%s,%s,%s,%.0f,%.3f,%.3f\n", table->isa, std::string(type.name).c_str(),
+                  dots ? "int8" : "f32", peak_rate(*table, dots ? Peak::kDot : Peak::kFma) / 1e9,
+                  tile_share(*table, w, type.type, 12), tile_share(*table, w, type.type, 96));
+      std::fflush(stdout);
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--shares") == 0) return print_shares();
   for (const KernelTable* table : kernels::available_kernels(platform::CpuFeatures::detect()))
     register_table(table);
   benchmark::RegisterBenchmark("memory/read", read_memory);
