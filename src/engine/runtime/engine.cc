@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "sequence.h"
+#include "speculator.h"
 
 namespace holdfast::runtime {
 
@@ -51,7 +52,18 @@ bool Sequence::wants_row(std::size_t position) const {
 
 struct Engine::Impl {
   Impl(const EngineParts& p, const EngineOptions& o, OutputSink& s)
-      : parts(p), options(o), sink(s) {}
+      : parts(p),
+        options(o),
+        sink(s),
+        speculator(p, o.speculation, o.sequences_max, draft_room(p.model.options(), o)) {}
+
+  // Guesses that a step has room for when it is full otherwise.
+  static std::size_t draft_room(const model::LoadOptions& model, const EngineOptions& o) {
+    const auto left = [](std::size_t has, std::size_t taken) { return has - std::min(has, taken); };
+    return std::min({std::size_t{o.speculation.tokens_max},
+                     left(model.logits_rows_max, o.sequences_max),
+                     left(model.batch_tokens_max, o.sequences_max + o.prefill_chunk)});
+  }
 
   // A step's tokens and, for each that wants a result, whose it is.
   struct Batch {
@@ -64,6 +76,7 @@ struct Engine::Impl {
     std::vector<Part> parts;
     std::size_t logits_rows = 0;
     std::size_t hidden_rows = 0;
+    std::size_t answers_tokens = 0;  // at the front: those of answers, guesses included
   };
 
   std::size_t vocab() const {
@@ -83,16 +96,19 @@ struct Engine::Impl {
   void finish(Sequence& s, FinishReason reason, std::string stop_string = {});
   void release(Sequence& s);
 
+  void guess_ahead();
+  void add_answer(Batch& batch, Sequence& s);
   void add_part(Batch& batch, Sequence& s, std::size_t budget);
   Batch build();
   void fail_batch(const Batch& batch, const Error& error);
   void deliver(const Batch& batch, const model::Step& step);
   void deliver_scores(const Batch& batch, const model::Step& step);
-  void deliver_generated(Sequence& s, const Batch::Part& part, std::span<float> rows);
+  void deliver_generated(Sequence& s, const Batch::Part& part, std::span<const float> rows);
+  void deliver_answer(Sequence& s, std::span<const float> rows);
   void deliver_evaluated(Sequence& s, std::span<const float> rows, std::size_t width);
   void begin_answer(Sequence& s, std::uint64_t time_ns);
   TokenOutput describe(const Sequence& s, const sampler::Sample& sample) const;
-  void sample_next(Sequence& s, std::span<float> logits);
+  void sample_next(Sequence& s, std::span<const float> logits);
 
   EngineParts parts;
   EngineOptions options;
@@ -101,8 +117,9 @@ struct Engine::Impl {
   std::vector<std::unique_ptr<Sequence>> running;  // in order of arrival
   std::size_t pages_committed = 0;
   std::vector<double> row_scores;
-  std::vector<float> row_copy;
+  std::vector<float> sampler_scratch;
   EngineStats totals;
+  Speculator speculator;
 };
 
 bool Engine::Impl::check_evaluate(const Request& request) {
@@ -239,6 +256,7 @@ void Engine::Impl::start(Sequence& s) {
 
 void Engine::Impl::release(Sequence& s) {
   if (!s.slot) return;
+  speculator.forget(s);
   parts.cache.close(*s.slot);
   pages_committed -= s.pages_committed;
   s.slot.reset();
@@ -279,14 +297,41 @@ void Engine::Impl::add_part(Batch& batch, Sequence& s, std::size_t budget) {
   if (position > s.computed) batch.parts.push_back({&s, s.computed, position});
 }
 
+void Engine::Impl::guess_ahead() {
+  if (!speculator.enabled()) return;
+  std::vector<Sequence*> decoding;
+  for (auto& s : running) {
+    if (s->computed >= s->prompt_tokens) decoding.push_back(s.get());
+  }
+  speculator.guess(decoding);
+}
+
+// The token sampled last, and behind it those that are guessed to follow.
+void Engine::Impl::add_answer(Batch& batch, Sequence& s) {
+  if (batch.logits_rows == parts.model.options().logits_rows_max) return;
+  const std::vector<std::int32_t>& guesses = s.drafting.guesses;
+  const std::size_t end = s.request.tokens.size() + guesses.size();
+  for (std::size_t p = s.computed; p < end; ++p) {
+    const std::size_t known = s.request.tokens.size();
+    batch.tokens.push_back({.sequence = *s.slot,
+                            .position = static_cast<std::uint32_t>(p),
+                            .token = p < known ? s.request.tokens[p] : guesses[p - known],
+                            .wants_logits = true,
+                            .wants_hidden = false});
+  }
+  batch.logits_rows += end - s.computed;
+  batch.parts.push_back({&s, s.computed, end});
+}
+
 Engine::Impl::Batch Engine::Impl::build() {
   Batch batch;
+  guess_ahead();
   for (auto& s : running) {
-    if (s->computed >= s->prompt_tokens) add_part(batch, *s, 1);
+    if (s->computed >= s->prompt_tokens) add_answer(batch, *s);
   }
-  const std::size_t decode_tokens = batch.tokens.size();
+  batch.answers_tokens = batch.tokens.size();
   for (auto& s : running) {
-    const std::size_t used = batch.tokens.size() - decode_tokens;
+    const std::size_t used = batch.tokens.size() - batch.answers_tokens;
     if (used >= options.prefill_chunk) break;
     if (s->computed < s->prompt_tokens) add_part(batch, *s, options.prefill_chunk - used);
   }
@@ -309,6 +354,7 @@ void Engine::step() {
   if (batch.tokens.empty()) return;
   model::Step step;
   step.tokens = batch.tokens;
+  const std::uint64_t begin = now_ns(e.parts.clock);
   const Status status = e.parts.model.forward(e.parts.team, e.parts.kernels, e.parts.cache, step);
   ++e.totals.steps;
   if (!status.ok()) {
@@ -316,6 +362,10 @@ void Engine::step() {
     return;
   }
   e.deliver(batch, step);
+  if (batch.answers_tokens == batch.tokens.size()) {
+    e.speculator.observe_step(batch.tokens.size(),
+                              static_cast<double>(now_ns(e.parts.clock) - begin) * 1e-9);
+  }
 }
 
 // Scores are computed by the whole team: an exponential per vocabulary entry and row is real work.
@@ -363,9 +413,7 @@ void Engine::Impl::deliver(const Batch& batch, const model::Step& step) {
         std::min(part.end, s.prompt_tokens) - std::min(part.begin, s.prompt_tokens);
     if (s.request.generate) {
       if (rows > 0) {
-        const auto view = step.logits.subspan(logits_row * vocab(), rows * vocab());
-        row_copy.assign(view.begin(), view.end());
-        deliver_generated(s, part, row_copy);
+        deliver_generated(s, part, step.logits.subspan(logits_row * vocab(), rows * vocab()));
       }
       logits_row += rows;
     } else if (s.request.evaluate->kind == Evaluate::Kind::kHidden) {
@@ -420,18 +468,32 @@ void Engine::Impl::begin_answer(Sequence& s, std::uint64_t time_ns) {
                   {static_cast<std::uint32_t>(s.prompt_tokens), std::move(s.prompt_outputs)});
 }
 
+// Samples an answer's tokens for as long as the rows are those of the tokens sampled.
+void Engine::Impl::deliver_answer(Sequence& s, std::span<const float> rows) {
+  std::vector<std::int32_t>& guesses = s.drafting.guesses;
+  for (std::size_t i = 0;; ++i) {
+    const std::size_t known = s.request.tokens.size();
+    sample_next(s, rows.subspan(i * vocab(), vocab()));
+    if (s.request.tokens.size() > known) speculator.sampled(s, i, s.request.tokens.back());
+    if (!s.slot) return;  // that was its last
+    if (i == guesses.size() || guesses[i] != s.request.tokens.back()) break;
+  }
+  guesses.clear();
+  // What was computed for guesses that were wrong.
+  s.computed = s.request.tokens.size() - 1;
+  parts.cache.truncate(*s.slot, s.computed);
+}
+
 // `rows` are the logits of the part's wanted positions, in order.
-void Engine::Impl::deliver_generated(Sequence& s, const Batch::Part& part, std::span<float> rows) {
+void Engine::Impl::deliver_generated(Sequence& s, const Batch::Part& part,
+                                     std::span<const float> rows) {
   const Generate& g = *s.request.generate;
   std::size_t at = 0;
   for (std::size_t p = part.begin; p < part.end; ++p) {
     if (!s.wants_row(p)) continue;
-    std::span<float> logits = rows.subspan(at, vocab());
+    if (p + 1 >= s.prompt_tokens) return deliver_answer(s, rows.subspan(at));
+    const std::span<const float> logits = rows.subspan(at, vocab());
     at += vocab();
-    if (p + 1 >= s.prompt_tokens) {
-      sample_next(s, logits);
-      return;  // the answer's position is the last of its part
-    }
     const std::int32_t next = s.request.tokens[p + 1];
     sampler::Sample known;
     known.token = next;
@@ -446,12 +508,13 @@ void Engine::Impl::deliver_generated(Sequence& s, const Batch::Part& part, std::
   }
 }
 
-void Engine::Impl::sample_next(Sequence& s, std::span<float> logits) {
+void Engine::Impl::sample_next(Sequence& s, std::span<const float> logits) {
   const Generate& g = *s.request.generate;
   if (!s.started) begin_answer(s, now_ns(parts.clock));
   const auto sample = s.sampler->sample(
       logits, s.request.tokens.size(),
-      {.logprobs = g.want_logprobs, .top_logprobs = g.top_logprobs, .allowed = {}});
+      {.logprobs = g.want_logprobs, .top_logprobs = g.top_logprobs, .allowed = {}},
+      sampler_scratch);
   if (!sample.ok()) {
     release(s);
     return fail(s.request.id, sample.error());
@@ -493,6 +556,8 @@ EngineStats Engine::stats() const {
   s.waiting = static_cast<std::uint32_t>(impl_->waiting.size());
   s.pages_total = impl_->parts.cache.pages_total();
   s.pages_used = s.pages_total - impl_->parts.cache.pages_free();
+  s.draft_tokens = impl_->speculator.drafted();
+  s.draft_accepted = impl_->speculator.accepted();
   return s;
 }
 

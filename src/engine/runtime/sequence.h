@@ -6,13 +6,25 @@
 #include <span>
 #include <vector>
 
+#include "draft_policy.h"
 #include "holdfast/kvcache/paged_kv_cache.h"
 #include "holdfast/runtime/request.h"
 #include "holdfast/runtime/stop_matcher.h"
 #include "holdfast/sampler/sampler.h"
 #include "holdfast/tokenizer/tokenizer.h"
+#include "ngram_index.h"
 
 namespace holdfast::runtime {
+
+// What the Speculator keeps of a sequence.
+struct Drafting {
+  NgramIndex index;
+  Acceptance acceptance;
+  std::optional<NgramIndex::Match> match;   // at the last token
+  std::size_t match_length = 0;             // that the first guess continues
+  std::vector<std::int32_t> guesses;        // tokens that may follow request.tokens; unchecked
+  std::optional<kvcache::SequenceId> slot;  // in the draft model's cache
+};
 
 // Owned by the engine's loop.
 struct Sequence {
@@ -38,6 +50,7 @@ struct Sequence {
   std::optional<StopMatcher> stops;
   std::vector<TokenOutput> prompt_outputs;
   bool started = false;
+  Drafting drafting;
 
   // Evaluation.
   std::size_t next_position = 0;  // index into evaluate->positions

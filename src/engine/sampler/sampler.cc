@@ -106,24 +106,13 @@ void Sampler::accept(std::int32_t token) {
   window_next_ = (window_next_ + 1) % window_.size();
 }
 
-void Sampler::change_logits(std::span<float> logits) {
-  raw_.clear();
-  for (const LogitBias& b : params_.logit_bias) {
-    float& logit = logits[static_cast<std::size_t>(b.token)];
-    raw_.push_back({b.token, logit});
-    logit += b.bias;
-  }
+void Sampler::change_logits(std::span<float> logits) const {
+  for (const LogitBias& b : params_.logit_bias) logits[static_cast<std::size_t>(b.token)] += b.bias;
   // Each token is changed by itself, so the order of the map does not matter.
   for (const auto& [token, count] : counts_) {
     float& logit = logits[static_cast<std::size_t>(token)];
-    raw_.push_back({token, logit});
     logit = penalized(logit, count, penalties());
   }
-}
-
-double Sampler::raw_logit(std::span<const float> logits, std::int32_t token) const {
-  const auto found = std::ranges::find(raw_, token, &RawLogit::token);
-  return found == raw_.end() ? logits[static_cast<std::size_t>(token)] : found->logit;
 }
 
 Result<std::int32_t> Sampler::draw_token(std::span<const float> logits,
@@ -157,24 +146,29 @@ Result<std::int32_t> Sampler::draw_token(std::span<const float> logits,
   return draw(candidates, p.temperature, uniform);
 }
 
-Result<Sample> Sampler::sample(std::span<float> logits, std::uint64_t position,
-                               const SampleWants& wants) {
-  HF_CHECK(logits.size() == vocab_size_ && wants.top_logprobs <= kTopLogprobsMax);
+Result<Sample> Sampler::sample(std::span<const float> raw, std::uint64_t position,
+                               const SampleWants& wants, std::vector<float>& scratch) {
+  HF_CHECK(raw.size() == vocab_size_ && wants.top_logprobs <= kTopLogprobsMax);
   Sample sample;
   double log_norm = 0.0;
   if (wants.logprobs) {
     const std::size_t n = std::max<std::size_t>(wants.top_logprobs, 1);
-    HF_TRY_ASSIGN(std::vector<Candidate> best, best_candidates(logits, n));
+    HF_TRY_ASSIGN(std::vector<Candidate> best, best_candidates(raw, n));
     if (best.empty()) return internal_error("no token can be chosen here");
     const float largest = best.front().logit;
-    log_norm = static_cast<double>(largest) + std::log(total_weight(logits, largest, 1.0));
+    log_norm = static_cast<double>(largest) + std::log(total_weight(raw, largest, 1.0));
     best.resize(std::min<std::size_t>(best.size(), wants.top_logprobs), Candidate{});
     for (const Candidate& c : best) {
       sample.top.emplace_back(c.token, static_cast<double>(c.logit) - log_norm);
     }
   }
-  change_logits(logits);
-  apply_mask(logits, wants.allowed);
+  std::span<const float> logits = raw;
+  if (!params_.logit_bias.empty() || !counts_.empty() || !wants.allowed.empty()) {
+    scratch.assign(raw.begin(), raw.end());
+    change_logits(scratch);
+    apply_mask(scratch, wants.allowed);
+    logits = scratch;
+  }
   if (params_.temperature == 0.0f) {
     HF_TRY_ASSIGN(const std::vector<Candidate> best, best_candidates(logits, 2));
     if (best.empty()) return internal_error("no token can be chosen here");
@@ -184,7 +178,9 @@ Result<Sample> Sampler::sample(std::span<float> logits, std::uint64_t position,
   } else {
     HF_TRY_ASSIGN(sample.token, draw_token(logits, position));
   }
-  if (wants.logprobs) sample.logprob = raw_logit(logits, sample.token) - log_norm;
+  if (wants.logprobs) {
+    sample.logprob = raw[static_cast<std::size_t>(sample.token)] - log_norm;
+  }
   return sample;
 }
 

@@ -56,6 +56,17 @@ inline double exp_inline(double x) {
   return (root + root * p) * std::bit_cast<double>(exponent << 52);
 }
 
+// Once a bound is found nearly all blocks hold nothing above it, and asking that of a block at once
+// is a loop that compilers turn into vector instructions.
+constexpr std::size_t kScanBlock = 128;
+
+// A NaN counts as above.
+bool any_above(std::span<const float, kScanBlock> block, float bound) {
+  int found = 0;
+  for (std::size_t i = 0; i < kScanBlock; ++i) found |= static_cast<int>(!(block[i] <= bound));
+  return found != 0;
+}
+
 float largest_logit(std::span<const Candidate> candidates) {
   float largest = kMinusInfinity;
   for (const Candidate& c : candidates) largest = std::max(largest, c.logit);
@@ -110,14 +121,20 @@ Result<std::vector<Candidate>> best_candidates(std::span<const float> logits, st
   };
   float bound =
       kMinusInfinity;  // what is not above it cannot be among the best: k earlier ones are as good
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const float logit = logits[i];
-    if (logit <= bound) continue;
-    if (!(logit < std::numeric_limits<float>::infinity())) {
-      return corrupt("the model produced a logit that is no finite number");
+  for (std::size_t begin = 0; begin < logits.size(); begin += kScanBlock) {
+    const std::size_t end = std::min(begin + kScanBlock, logits.size());
+    if (end - begin == kScanBlock && !any_above(logits.subspan(begin).first<kScanBlock>(), bound)) {
+      continue;
     }
-    best.push_back({logit, static_cast<std::int32_t>(i)});
-    if (best.size() == capacity) bound = drop_worse();
+    for (std::size_t i = begin; i < end; ++i) {
+      const float logit = logits[i];
+      if (logit <= bound) continue;
+      if (!(logit < std::numeric_limits<float>::infinity())) {
+        return corrupt("the model produced a logit that is no finite number");
+      }
+      best.push_back({logit, static_cast<std::int32_t>(i)});
+      if (best.size() == capacity) bound = drop_worse();
+    }
   }
   if (best.size() > k) drop_worse();
   std::sort(best.begin(), best.end(), ranks_before);

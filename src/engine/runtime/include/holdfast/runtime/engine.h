@@ -11,6 +11,7 @@
 #include "holdfast/model/model.h"
 #include "holdfast/platform/clock.h"
 #include "holdfast/runtime/request.h"
+#include "holdfast/runtime/speculation.h"
 #include "holdfast/tensor/thread_team.h"
 #include "holdfast/tokenizer/tokenizer.h"
 
@@ -20,6 +21,10 @@ struct EngineOptions {
   std::uint32_t sequences_max = 8;    // running together; at most the model's sequences_max
   std::uint32_t prefill_chunk = 512;  // prompt tokens in one step
   std::uint32_t queue_max = 256;      // requests waiting; more are refused
+  // Guesses need room beside sequences_max tokens and rows, and prefill_chunk tokens, of the
+  // model's batch_tokens_max and logits_rows_max; where that is less than speculation.tokens_max,
+  // fewer are made.
+  SpeculationOptions speculation;
 };
 
 struct EngineStats {
@@ -30,6 +35,8 @@ struct EngineStats {
   std::uint64_t steps = 0;
   std::uint64_t prompt_tokens = 0;     // computed since the start
   std::uint64_t generated_tokens = 0;  // sampled since the start
+  std::uint64_t draft_tokens = 0;      // guessed ahead and computed since the start
+  std::uint64_t draft_accepted = 0;    // of these, those that were what the model then chose
 };
 
 // What an engine runs on. Everything outlives the engine.
@@ -40,12 +47,16 @@ struct EngineParts {
   kvcache::PagedKvCache& cache;
   const tokenizer::Tokenizer& tokenizer;
   const platform::Clock& clock;
+  // With SpeculationOptions::Source::kModel: a model of the same vocabulary, loaded for the same
+  // team and as many sequences, and a cache of as many pages.
+  model::Model* draft_model = nullptr;
+  kvcache::PagedKvCache* draft_cache = nullptr;
 };
 
 // Scheduling: first come, first served. A request is admitted when a sequence slot is free and the
 // KV pages that it can need at most are free, so a running request never lacks memory. Running
-// answers advance by one token each step; what is left of the step's budget goes to prompts in
-// order of arrival.
+// answers advance by one token each step, and by those that were guessed ahead of it and turned out
+// right; what is left of the step's budget goes to prompts in order of arrival.
 //
 // Owned by the thread that calls step(); only that thread may call anything.
 class Engine {

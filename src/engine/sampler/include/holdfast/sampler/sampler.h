@@ -63,10 +63,12 @@ class Sampler {
   // vocabulary.
   static Result<Sampler> create(SamplingParams params, std::size_t vocab_size);
 
-  // `logits` [vocab_size] is scratch: changed by the call. `position` is the place of the new token
-  // in its sequence. kCorrupt if a logit is NaN or plus infinity; kInternal if no token is allowed
-  // or all are minus infinity.
-  Result<Sample> sample(std::span<float> logits, std::uint64_t position, const SampleWants& wants);
+  // The model's logits, `raw` [vocab_size], are read where they lie; only where bias, penalties or
+  // a mask change them are they copied, to `scratch`, which is the caller's so that many samplers
+  // share one. `position` is the place of the new token in its sequence. kCorrupt if a logit is NaN
+  // or plus infinity; kInternal if no token is allowed or all are minus infinity.
+  Result<Sample> sample(std::span<const float> raw, std::uint64_t position,
+                        const SampleWants& wants, std::vector<float>& scratch);
 
   // Counts a token for the penalties: the prompt's (if they are to see it), then each sampled one.
   void accept(std::int32_t token);
@@ -74,21 +76,14 @@ class Sampler {
   const SamplingParams& params() const { return params_; }
 
  private:
-  // A logit before bias and penalties, for the log-probability of the choice.
-  struct RawLogit {
-    std::int32_t token;
-    float logit;
-  };
   Sampler(SamplingParams params, std::size_t vocab_size);
 
   Penalties penalties() const;
-  void change_logits(std::span<float> logits);
+  void change_logits(std::span<float> logits) const;
   Result<std::int32_t> draw_token(std::span<const float> logits, std::uint64_t position) const;
-  double raw_logit(std::span<const float> logits, std::int32_t token) const;
 
   SamplingParams params_;
   std::size_t vocab_size_;
-  std::vector<RawLogit> raw_;                              // of this call, first change first
   std::unordered_map<std::int32_t, std::int32_t> counts_;  // tokens in the window
   std::vector<std::int32_t> window_;                       // ring of the last repeat_last_n tokens
   std::size_t window_next_ = 0;
