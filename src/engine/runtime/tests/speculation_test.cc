@@ -271,19 +271,23 @@ TEST_P(Speculation, GuessesOfACancelledAnswerAreForgotten) {
 }
 
 TEST_P(Speculation, WhatTimeDecidesChangesNoAnswer) {
+  const auto request = [](RequestId i) {
+    if (i % 2 == 0) return partly_guessed(GetParam(), i, 60, i);
+    return GetParam() == Source::kLookup ? circling(i, 60) : generate(i, prompt_of(20), 60);
+  };
   std::vector<std::vector<std::int32_t>> plain;
   for (RequestId i = 0; i < 4; ++i) {
     Bench b;
-    b.engine->submit(i % 2 == 0 ? partly_guessed(GetParam(), i, 60, i) : circling(i, 60));
+    b.engine->submit(request(i));
     b.run();
     plain.push_back(b.sink.ids(i));
   }
   std::set<std::uint64_t> drafted;
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
     const RestlessClock clock(seed);
-    Bench b({.speculation = {.source = GetParam(), .adaptive = true}, .clock = &clock});
-    for (RequestId i = 0; i < 4; ++i)
-      b.engine->submit(i % 2 == 0 ? partly_guessed(GetParam(), i, 60, i) : circling(i, 60));
+    Bench b(
+        {.sequences = 2, .speculation = {.source = GetParam(), .adaptive = true}, .clock = &clock});
+    for (RequestId i = 0; i < 4; ++i) b.engine->submit(request(i));
     b.run();
     for (RequestId i = 0; i < 4; ++i) EXPECT_EQ(b.sink.ids(i), plain[i]) << seed << " " << i;
     drafted.insert(b.engine->stats().draft_tokens);
