@@ -15,15 +15,15 @@ void Registrar::bind(CLI::App& command, Action action) {
 }
 
 void Registrar::setting_flag(CLI::App& command, const std::string& flag, const std::string& setting,
-                             const std::string& text) {
+                             const std::string& text, const std::string& prefix) {
   command
       .add_option_function<std::string>(
           flag,
-          [this, setting](const std::string& value) {
-            flags_.settings.emplace_back(setting, value);
+          [this, setting, prefix](const std::string& value) {
+            flags_.settings.emplace_back(setting, prefix + value);
           },
           text + " (" + setting + ")")
-      ->type_name("VALUE");
+      ->type_name(prefix.empty() ? "VALUE" : "MODEL");
 }
 
 const Action* Registrar::action_of(const CLI::App* command) const {

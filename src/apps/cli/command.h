@@ -22,9 +22,10 @@ class Registrar {
   CLI::App& add(const std::string& name, const std::string& text,
                 const std::vector<std::string>& aliases = {});
   void bind(CLI::App& command, Action action);
-  // A flag that is a short form of a setting: `--threads 4` is `--engine.threads 4`.
+  // A flag that is a short form of a setting: `--threads 4` is `--engine.threads 4`. With a prefix,
+  // `--draft small` is `--engine.speculation draft:small`.
   void setting_flag(CLI::App& command, const std::string& flag, const std::string& setting,
-                    const std::string& text);
+                    const std::string& text, const std::string& prefix = "");
 
   CLI::App& root() { return root_; }
   const Action* action_of(const CLI::App* command) const;

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kAuto = "auto";
 constexpr std::string_view kOff = "off";
+constexpr std::string_view kDraftPrefix = "draft:";
 
 // Where compute threads run; empty: anywhere. Alone on a machine of one memory node the system
 // places them as well as we could, and beside others it can move them out of the way; on several
@@ -48,6 +49,12 @@ Status check_engine_settings(const config::Settings& settings) {
   return ok_status();
 }
 
+std::string draft_model(const Context& context) {
+  const std::string& speculation = context.settings.text(Setting::engine_speculation);
+  if (!speculation.starts_with(kDraftPrefix)) return {};
+  return speculation.substr(kDraftPrefix.size());
+}
+
 json::Object engine_config(const Context& context) {
   const config::Settings& s = context.settings;
   const platform::CpuTopology cpus = platform::CpuTopology::detect();
@@ -56,20 +63,23 @@ json::Object engine_config(const Context& context) {
   if (memory == 0) memory = platform::MemoryLimits::detect().limit_bytes() / 10 * 9;
   if (threads == 0) threads = cpus.usable_cores();
   const std::vector<int> places = compute_cpus(s.text(Setting::engine_affinity), cpus, threads);
-  return json::Object{{"threads", threads},
-                      {"usable_cpus", places.empty() ? cpus.usable_cpus()
-                                                     : std::min(static_cast<int>(places.size()),
-                                                                cpus.usable_cpus())},
-                      {"cpus", json::Array(places.begin(), places.end())},
-                      {"load", s.text(Setting::engine_load)},
-                      {"context", s.integer(Setting::limits_context_max)},
-                      {"kv_bytes_max", s.size_bytes(Setting::engine_kv_bytes_max)},
-                      {"kv_type", s.text(Setting::engine_kv_type)},
-                      {"isa", s.text(Setting::engine_force_isa)},
-                      {"batch_max", s.integer(Setting::engine_batch_max)},
-                      {"prefill_chunk", s.integer(Setting::engine_prefill_chunk)},
-                      {"queue_max", s.integer(Setting::limits_queue_max)},
-                      {"memory_limit_bytes", memory}};
+  return json::Object{
+      {"threads", threads},
+      {"usable_cpus", places.empty()
+                          ? cpus.usable_cpus()
+                          : std::min(static_cast<int>(places.size()), cpus.usable_cpus())},
+      {"cpus", json::Array(places.begin(), places.end())},
+      {"load", s.text(Setting::engine_load)},
+      {"context", s.integer(Setting::limits_context_max)},
+      {"kv_bytes_max", s.size_bytes(Setting::engine_kv_bytes_max)},
+      {"kv_type", s.text(Setting::engine_kv_type)},
+      {"isa", s.text(Setting::engine_force_isa)},
+      {"batch_max", s.integer(Setting::engine_batch_max)},
+      {"prefill_chunk", s.integer(Setting::engine_prefill_chunk)},
+      {"speculation",
+       draft_model(context).empty() ? s.text(Setting::engine_speculation) : std::string("draft")},
+      {"queue_max", s.integer(Setting::limits_queue_max)},
+      {"memory_limit_bytes", memory}};
 }
 
 Result<std::string> engine_program() {

@@ -132,12 +132,29 @@ Result<vault::PackIndex> LocalModel::read_index() const {
   return pack.index();
 }
 
+// The draft model is one of the user's own, also where this one is in a private store.
+Status LocalModel::add_draft(const Context& context, backend::EngineProcessOptions& options) const {
+  const json::Value* speculation = options.config.find("speculation");
+  const std::string name = draft_model(context);
+  if (speculation == nullptr || *speculation != json::Value("draft")) return ok_status();
+  auto draft = open(context, name);
+  if (!draft.ok()) return Error(std::move(draft).error()).add_context("draft model " + name);
+  if (draft->record().pack == record_.pack) {
+    notice(context, "note: " + name + " cannot guess for itself; speculation is \"auto\"");
+    options.config.set("speculation", "auto");
+    return ok_status();
+  }
+  HF_TRY_ASSIGN(options.draft_pack, draft->open_pack());
+  return ok_status();
+}
+
 Result<std::unique_ptr<backend::EngineProcess>> LocalModel::start_engine(
     const Context& context, json::Object config) const {
   backend::EngineProcessOptions options;
   HF_TRY_ASSIGN(options.program, engine_program());
   HF_TRY_ASSIGN(options.pack, open_pack());
   options.config = std::move(config);
+  HF_TRY(add_draft(context, options));
   options.verbose = context.flags.verbose;
   return backend::EngineProcess::start(std::move(options));
 }

@@ -59,6 +59,7 @@ class LocalModel {
     std::string path;
   };
   LocalModel() = default;
+  Status add_draft(const Context& context, backend::EngineProcessOptions& options) const;
   std::shared_ptr<TemporaryFolder> folder_;  // destroyed after the store
   std::shared_ptr<registry::Store> store_;
   registry::ModelRecord record_;

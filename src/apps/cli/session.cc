@@ -76,6 +76,8 @@ std::string rate(std::uint64_t count, std::uint64_t ns) {
 void add_answer_flags(Registrar& r, CLI::App& c, AnswerFlags& f) {
   r.setting_flag(c, "--threads", "engine.threads", "Compute threads");
   r.setting_flag(c, "--context", "limits.context_max", "Context length in tokens");
+  r.setting_flag(c, "--draft", "engine.speculation",
+                 "Smaller model of the same family to guess ahead", "draft:");
   c.add_option("--max-tokens", f.max_tokens, "Longest answer in tokens")
       ->check(CLI::Range(1, 1 << 27));
   c.add_option("--temperature", f.temperature, "Randomness of the choice; 0 takes the likeliest")
@@ -172,6 +174,18 @@ Result<Answer> Session::complete(const std::string& text, const AnswerFlags& fla
   submit.kind = wire::PromptKind::kText;
   submit.text = text;
   return generate(std::move(submit), flags, on_text, on_started);
+}
+
+Result<Drafts> Session::drafts() const {
+  HF_TRY_ASSIGN(const wire::Message reply, engine_->call(wire::Stats{}));
+  const auto* stats = std::get_if<wire::StatsReply>(&reply);
+  if (stats == nullptr) return internal_error("the engine gave an answer of another kind");
+  HF_TRY_ASSIGN(const json::Value counts, json::parse(stats->stats_json));
+  const auto count = [&](const char* key) {
+    const json::Value* v = counts.find(key);
+    return v != nullptr && v->is_int() ? static_cast<std::uint64_t>(v->as_int()) : 0;
+  };
+  return Drafts{count("draft_tokens"), count("draft_accepted")};
 }
 
 Result<Answer> Session::generate(wire::Submit submit, const AnswerFlags& flags,

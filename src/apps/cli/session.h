@@ -39,6 +39,12 @@ struct Answer {
   bool context_full = false;
 };
 
+// Tokens that an engine guessed ahead, in all its answers, and how many were right.
+struct Drafts {
+  std::uint64_t made = 0;
+  std::uint64_t right = 0;
+};
+
 // Owner: the command. Owned by its thread.
 class Session {
  public:
@@ -66,6 +72,7 @@ class Session {
                           const OnStarted& on_started = {});
 
   // Precondition: started.
+  Result<Drafts> drafts() const;
   Interrupts& interrupts() { return *interrupts_; }
   // Signals are received in one place only: a session that replaces another takes them over before
   // it starts.

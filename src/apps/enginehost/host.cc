@@ -7,6 +7,7 @@
 #include <numeric>
 #include <thread>
 
+#include "draft.h"
 #include "holdfast/jail/jail.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/platform/clock.h"
@@ -239,43 +240,53 @@ std::string stats_json(const runtime::EngineStats& s) {
                                   {"pages_used", s.pages_used},
                                   {"steps", s.steps},
                                   {"prompt_tokens", s.prompt_tokens},
-                                  {"generated_tokens", s.generated_tokens}});
+                                  {"generated_tokens", s.generated_tokens},
+                                  {"draft_tokens", s.draft_tokens},
+                                  {"draft_accepted", s.draft_accepted}});
 }
 
 std::string ready_json(const LoadedModel& loaded, const LoadConfig& config,
                        const json::Value& sandbox) {
   const model::Hyperparameters& h = loaded.model->hyperparameters();
-  return json::write(json::Object{{"architecture", h.architecture},
-                                  {"vocab", h.n_vocab},
-                                  {"context", loaded.model->options().context_length},
-                                  {"context_reduced", loaded.context_reduced},
-                                  {"embedding", h.n_embd},
-                                  {"isa", std::string(loaded.kernels->isa)},
-                                  {"threads", config.threads},
-                                  {"cpus", json::Array(config.cpus.begin(), config.cpus.end())},
-                                  {"load", config.load == LoadMode::kMap ? "mmap" : "read"},
-                                  {"kv_type", kernels::kv_type_name(config.kv_type)},
-                                  {"weights_bytes", loaded.plan.weights_bytes},
-                                  {"kv_bytes", loaded.plan.kv_bytes},
-                                  {"scratch_bytes", loaded.plan.scratch_bytes},
-                                  {"batch_max", config.batch_max},
-                                  {"has_template", loaded.chat_template.has_value()},
-                                  {"adds_bos", loaded.tokenizer->adds_bos()},
-                                  {"bos", loaded.tokenizer->bos().value_or(-1)},
-                                  {"eos", loaded.tokenizer->eos().value_or(-1)},
-                                  {"metadata", loaded.metadata},
-                                  {"sandbox", sandbox}});
+  return json::write(
+      json::Object{{"architecture", h.architecture},
+                   {"vocab", h.n_vocab},
+                   {"context", loaded.model->options().context_length},
+                   {"context_reduced", loaded.context_reduced},
+                   {"embedding", h.n_embd},
+                   {"isa", std::string(loaded.kernels->isa)},
+                   {"threads", config.threads},
+                   {"cpus", json::Array(config.cpus.begin(), config.cpus.end())},
+                   {"load", config.load == LoadMode::kMap ? "mmap" : "read"},
+                   {"kv_type", kernels::kv_type_name(config.kv_type)},
+                   {"weights_bytes", loaded.plan.weights_bytes},
+                   {"kv_bytes", loaded.plan.kv_bytes},
+                   {"scratch_bytes", loaded.plan.scratch_bytes},
+                   {"batch_max", config.batch_max},
+                   {"speculation", std::string(speculation_name(config.speculation))},
+                   {"has_template", loaded.chat_template.has_value()},
+                   {"adds_bos", loaded.tokenizer->adds_bos()},
+                   {"bos", loaded.tokenizer->bos().value_or(-1)},
+                   {"eos", loaded.tokenizer->eos().value_or(-1)},
+                   {"metadata", loaded.metadata},
+                   {"sandbox", sandbox}});
 }
 
 // The engine's loop: commands, then a step, until the receiver says stop.
 void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config) {
   WireSink sink(channel);
-  runtime::Engine engine(
-      {*loaded.model, *loaded.team, *loaded.kernels, *loaded.cache, *loaded.tokenizer,
-       platform::system_clock()},
-      {config.batch_max, loaded.model->options().batch_tokens_max - config.batch_max,
-       config.queue_max},
-      sink);
+  runtime::EngineParts parts{*loaded.model, *loaded.team,      *loaded.kernels,
+                             *loaded.cache, *loaded.tokenizer, platform::system_clock()};
+  if (loaded.draft) {
+    parts.draft_model = loaded.draft->model.get();
+    parts.draft_cache = loaded.draft->cache.get();
+  }
+  const bool guesses = config.speculation.source != runtime::SpeculationOptions::Source::kNone;
+  const std::uint32_t decoding = config.batch_max + (guesses ? config.speculation.tokens_max : 0);
+  runtime::Engine engine(parts,
+                         {config.batch_max, loaded.model->options().batch_tokens_max - decoding,
+                          config.queue_max, config.speculation},
+                         sink);
   CommandQueue queue;
   Receiver receiver(channel, loaded, queue);
   std::thread receiving([&receiver] { receiver.run(); });
@@ -329,8 +340,9 @@ json::Value sandbox_json(const jail::JailReport& report) {
   return layers;
 }
 
-// Descriptors that the gateway hands over; the pack is the one listed.
+// Descriptors that the gateway hands over: the pack, and the draft model's pack where there is one.
 constexpr int kPackFd = 4;
+constexpr int kDraftPackFd = 5;
 
 // Receives Load, loads, and says Ready. Nothing is returned where it failed: the gateway was told.
 std::unique_ptr<LoadedModel> load(wire::Channel& channel, const jail::JailReport& report,
@@ -362,7 +374,7 @@ std::unique_ptr<LoadedModel> load(wire::Channel& channel, const jail::JailReport
 int run_engine(const HostOptions& options) {
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kEngine;
-  profile.keep_fds = {options.control_fd, kPackFd};
+  profile.keep_fds = {options.control_fd, kPackFd, kDraftPackFd};
   const auto report = jail::enter_jail(profile);
   if (!report.ok()) {
     std::fprintf(stderr, "holdfast-engine: %s\n", report.error().to_string().c_str());

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "draft.h"
 #include "holdfast/base/checked.h"
 #include "holdfast/base/units.h"
 #include "holdfast/kernels/select.h"
@@ -169,6 +170,20 @@ ByteView object_view(const vault::PackReader& pack, vault::ObjectKind kind, Byte
   return o == nullptr ? ByteView() : payload.subspan(o->offset, o->length);
 }
 
+// What a draft model takes beside the model.
+struct Beside {
+  std::uint64_t fixed_bytes = 0;
+  std::uint64_t page_bytes = 0;  // for each page of the model's KV cache
+};
+
+Beside beside(const LoadedModel* draft) {
+  if (draft == nullptr) return {};
+  const kvcache::KvLayout layout =
+      model::kv_layout(draft->model->hyperparameters(), draft->model->options().kv_type);
+  return {draft->plan.weights_bytes + draft->plan.scratch_bytes,
+          kvcache::PagedKvCache::page_bytes(layout)};
+}
+
 // Decides context and KV capacity under the memory limit.
 struct MemoryFit {
   model::LoadOptions options;
@@ -179,10 +194,21 @@ struct MemoryFit {
 
 class Planner {
  public:
-  Planner(const LoadConfig& config, const model::Hyperparameters& hyper, std::uint64_t weights)
-      : config_(config), hyper_(hyper), weights_(weights) {
-    page_bytes_ = kvcache::PagedKvCache::page_bytes(model::kv_layout(hyper, config.kv_type));
+  Planner(const LoadConfig& config, const model::Hyperparameters& hyper, std::uint64_t weights,
+          const Beside& beside)
+      : config_(config), hyper_(hyper), weights_(weights + beside.fixed_bytes) {
+    page_bytes_ = kvcache::PagedKvCache::page_bytes(model::kv_layout(hyper, config.kv_type)) +
+                  beside.page_bytes;
     limit_ = config.memory_limit_bytes == 0 ? ~std::uint64_t{0} : config.memory_limit_bytes;
+  }
+
+  // For a draft model: the model that it guesses for decides about pages.
+  Result<MemoryFit> without_pages() const {
+    HF_TRY_ASSIGN(MemoryFit f, plan_for(config_.context));
+    f.plan.kv_bytes = 0;
+    if (f.plan.total_bytes() <= limit_) return f;
+    return exhausted("the draft model does not fit: " + format_bytes(f.plan.total_bytes()) +
+                     " needed, " + format_bytes(limit_) + " available");
   }
 
   std::variant<MemoryFit, LoadFailure> fit() const {
@@ -230,12 +256,15 @@ class Planner {
     MemoryFit f;
     f.options.context_length = context;
     f.options.kv_type = config_.kv_type;
+    const bool guesses = config_.speculation.source != runtime::SpeculationOptions::Source::kNone;
+    const std::uint32_t decoding =
+        config_.batch_max + (guesses ? config_.speculation.tokens_max : 0);
     const std::uint32_t chunk =
-        std::min({config_.prefill_chunk, context, model::kBatchTokensMax - config_.batch_max});
-    f.options.batch_tokens_max = chunk + config_.batch_max;
+        std::min({config_.prefill_chunk, context, model::kBatchTokensMax - decoding});
+    f.options.batch_tokens_max = chunk + decoding;
     f.options.sequences_max = config_.batch_max;
     f.options.logits_rows_max =
-        std::min(std::max(config_.logits_rows, config_.batch_max), f.options.batch_tokens_max);
+        std::min(std::max(config_.logits_rows, decoding), f.options.batch_tokens_max);
     f.options.hidden_rows_max = config_.hidden_states ? chunk : 0;
     f.options.threads = config_.threads;
     HF_TRY_ASSIGN(f.plan, model::memory_plan(hyper_, f.options, weights_));
@@ -281,8 +310,10 @@ class Planner {
 // The steps of loading one model, in order.
 class Loader {
  public:
-  explicit Loader(const LoadConfig& config)
-      : config_(config), loaded_(std::make_unique<LoadedModel>()) {}
+  enum class Role : std::uint8_t { kMain, kDraft };
+  explicit Loader(const LoadConfig& config, Role role = Role::kMain,
+                  const LoadedModel* draft = nullptr)
+      : config_(config), role_(role), draft_(draft), loaded_(std::make_unique<LoadedModel>()) {}
 
   Status run() {
     HF_TRY_ASSIGN(platform::File file,
@@ -299,8 +330,10 @@ class Loader {
     HF_TRY(read_payload(pack, file));
     HF_TRY(read_texts(pack));
     PayloadTensors tensors(pack, loaded_->payload.view());
-    HF_TRY_ASSIGN(loaded_->cache, kvcache::PagedKvCache::create(
-                                      model::kv_layout(hyper, config_.kv_type), fit_.pages));
+    if (role_ == Role::kMain) {
+      HF_TRY_ASSIGN(loaded_->cache, kvcache::PagedKvCache::create(
+                                        model::kv_layout(hyper, config_.kv_type), fit_.pages));
+    }
     HF_TRY_ASSIGN(loaded_->model, model::Model::load(hyper, tensors, fit_.options));
     if (static_cast<std::uint32_t>(loaded_->tokenizer->vocab_size()) > hyper.n_vocab) {
       return corrupt("the vocabulary has more entries than the model has logits");
@@ -314,7 +347,13 @@ class Loader {
 
  private:
   Status plan(const vault::PackReader& pack, const model::Hyperparameters& hyper) {
-    auto fit = Planner(config_, hyper, weights_bytes(pack)).fit();
+    const Planner planner(config_, hyper, weights_bytes(pack), beside(draft_));
+    if (role_ == Role::kDraft) {
+      HF_TRY_ASSIGN(fit_, planner.without_pages());
+      loaded_->plan = fit_.plan;
+      return ok_status();
+    }
+    auto fit = planner.fit();
     if (LoadFailure* f = std::get_if<LoadFailure>(&fit)) {
       limit_bytes_ = f->limit_bytes;
       needed_bytes_ = f->needed_bytes;
@@ -381,6 +420,8 @@ class Loader {
   }
 
   const LoadConfig& config_;
+  Role role_;
+  const LoadedModel* draft_;
   std::unique_ptr<LoadedModel> loaded_;
   MemoryFit fit_;
   std::uint64_t limit_bytes_ = 0;
@@ -413,6 +454,10 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   HF_TRY(m.flag("hidden_states", c.hidden_states));
   HF_TRY(m.text("template", c.template_text));
   HF_TRY(m.number("memory_limit_bytes", c.memory_limit_bytes, 0, std::int64_t{1} << 60));
+  HF_TRY(m.number("draft_pack_fd", c.draft_pack_fd, 4, 1023));
+  std::string speculation = "off";
+  HF_TRY(m.text("speculation", speculation));
+  HF_TRY_ASSIGN(c.speculation, parse_speculation(speculation));
   HF_TRY(m.nothing_left());
   const std::optional<kvcache::KvType> type = kernels::find_kv_type(kv_type);
   if (!type) return invalid_argument("unsupported kv_type " + kv_type);
@@ -423,11 +468,25 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
 }
 
 std::variant<std::unique_ptr<LoadedModel>, LoadFailure> load_model(const LoadConfig& config) {
-  Loader loader(config);
+  std::unique_ptr<LoadedModel> draft;
+  if (config.speculation.source == runtime::SpeculationOptions::Source::kModel) {
+    const LoadConfig own = draft_load_config(config);
+    Loader loader(own, Loader::Role::kDraft);
+    if (const Status status = loader.run(); !status.ok()) {
+      Error error = status.error();
+      error.add_context("draft model");
+      return LoadFailure{std::move(error), 0, 0};
+    }
+    draft = loader.take();
+  }
+  Loader loader(config, Loader::Role::kMain, draft.get());
   Status status = loader.run();
   if (!status.ok())
     return LoadFailure{std::move(status).error(), loader.limit_bytes(), loader.needed_bytes()};
-  return loader.take();
+  std::unique_ptr<LoadedModel> loaded = loader.take();
+  if (draft) status = join_draft(*loaded, std::move(draft));
+  if (!status.ok()) return LoadFailure{std::move(status).error(), 0, 0};
+  return loaded;
 }
 
 }  // namespace holdfast::enginehost

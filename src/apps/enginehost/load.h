@@ -16,6 +16,7 @@
 #include "holdfast/platform/file.h"
 #include "holdfast/platform/huge_memory.h"
 #include "holdfast/platform/mapped_file.h"
+#include "holdfast/runtime/speculation.h"
 #include "holdfast/tensor/thread_team.h"
 #include "holdfast/tokenizer/tokenizer.h"
 #include "holdfast/wire/messages.h"
@@ -47,6 +48,8 @@ struct LoadConfig {
   bool hidden_states = false;
   std::string template_text;             // used instead of the pack's chat template
   std::uint64_t memory_limit_bytes = 0;  // 0: no limit
+  runtime::SpeculationOptions speculation;
+  int draft_pack_fd = -1;  // with Source::kModel: the model that guesses
 };
 
 // kInvalidArgument names the member that is unknown or out of range.
@@ -74,6 +77,8 @@ struct LoadedModel {
   std::unique_ptr<model::Model> model;
   model::MemoryPlan plan;
   bool context_reduced = false;  // the model's own context did not fit
+  // The model that guesses, with Source::kModel: its team is this model's, `plan` counts it in.
+  std::unique_ptr<LoadedModel> draft;
 };
 
 struct LoadFailure {
@@ -83,7 +88,8 @@ struct LoadFailure {
 };
 
 // Reads the pack in parallel, on the threads that will compute with it, checks every chunk, builds
-// tokenizer, template and model.
+// tokenizer, template and model, and the draft model if there is one. kInvalidArgument if that has
+// another vocabulary.
 std::variant<std::unique_ptr<LoadedModel>, LoadFailure> load_model(const LoadConfig& config);
 
 }  // namespace holdfast::enginehost

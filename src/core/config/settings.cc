@@ -40,11 +40,19 @@ std::string allowed_text(const SettingInfo& info) {
   return info.range.empty() ? "" : "allowed: " + std::string(info.range);
 }
 
+// A choice like draft:NAME stands for any name that is not empty.
+bool matches_choice(std::string_view choice, std::string_view text) {
+  constexpr std::string_view kPlaceholder = ":NAME";
+  if (!choice.ends_with(kPlaceholder)) return choice == text;
+  choice.remove_suffix(kPlaceholder.size() - 1);
+  return text.starts_with(choice) && text.size() > choice.size();
+}
+
 bool is_choice(const SettingInfo& info, std::string_view text) {
   std::string_view rest = info.range;
   while (true) {
     const std::size_t space = rest.find(' ');
-    if (rest.substr(0, space) == text) return true;
+    if (matches_choice(rest.substr(0, space), text)) return true;
     if (space == std::string_view::npos) return false;
     rest.remove_prefix(space + 1);
   }

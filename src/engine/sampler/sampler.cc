@@ -60,15 +60,6 @@ void apply_mask(std::span<float> logits, std::span<const std::uint64_t> allowed)
   }
 }
 
-std::vector<Candidate> candidates_from(std::span<const float> logits, double bound) {
-  std::vector<Candidate> candidates;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (static_cast<double>(logits[i]) < bound || logits[i] == kMinusInfinity) continue;
-    candidates.push_back({logits[i], static_cast<std::int32_t>(i)});
-  }
-  return candidates;
-}
-
 // A logit below all that top_p and min_p can keep: min_p names the smallest weight itself; and the
 // tokens outside the nucleus share at most (1 - top_p) of `total`, which those below that share / n
 // cannot exceed. Half of it leaves room for rounding.
@@ -130,7 +121,7 @@ Result<std::int32_t> Sampler::draw_token(std::span<const float> logits,
   if (!top_k && !typical && !top_p && !min_p) {
     return draw_from_all(logits, largest, p.temperature, uniform);
   }
-  if (!top_k && typical) candidates = candidates_from(logits, kMinusInfinity);
+  if (!top_k && typical) candidates = candidates_from(logits, double{kMinusInfinity});
   if (typical) keep_typical(candidates, p.typical_p);
   double total = 0.0;
   if (!top_k && !typical) {

@@ -67,6 +67,22 @@ bool any_above(std::span<const float, kScanBlock> block, float bound) {
   return found != 0;
 }
 
+// Calls back with the index of each logit above `bound`, which the callback may raise, until it
+// says false.
+template <typename Visit>
+bool for_each_above(std::span<const float> logits, const float& bound, Visit visit) {
+  for (std::size_t begin = 0; begin < logits.size(); begin += kScanBlock) {
+    const std::size_t end = std::min(begin + kScanBlock, logits.size());
+    if (end - begin == kScanBlock && !any_above(logits.subspan(begin).first<kScanBlock>(), bound)) {
+      continue;
+    }
+    for (std::size_t i = begin; i < end; ++i) {
+      if (!(logits[i] <= bound) && !visit(i)) return false;
+    }
+  }
+  return true;
+}
+
 float largest_logit(std::span<const Candidate> candidates) {
   float largest = kMinusInfinity;
   for (const Candidate& c : candidates) largest = std::max(largest, c.logit);
@@ -121,24 +137,28 @@ Result<std::vector<Candidate>> best_candidates(std::span<const float> logits, st
   };
   float bound =
       kMinusInfinity;  // what is not above it cannot be among the best: k earlier ones are as good
-  for (std::size_t begin = 0; begin < logits.size(); begin += kScanBlock) {
-    const std::size_t end = std::min(begin + kScanBlock, logits.size());
-    if (end - begin == kScanBlock && !any_above(logits.subspan(begin).first<kScanBlock>(), bound)) {
-      continue;
-    }
-    for (std::size_t i = begin; i < end; ++i) {
-      const float logit = logits[i];
-      if (logit <= bound) continue;
-      if (!(logit < std::numeric_limits<float>::infinity())) {
-        return corrupt("the model produced a logit that is no finite number");
-      }
-      best.push_back({logit, static_cast<std::int32_t>(i)});
-      if (best.size() == capacity) bound = drop_worse();
-    }
-  }
+  const bool finite = for_each_above(logits, bound, [&](std::size_t i) {
+    if (!(logits[i] < std::numeric_limits<float>::infinity())) return false;
+    best.push_back({logits[i], static_cast<std::int32_t>(i)});
+    if (best.size() == capacity) bound = drop_worse();
+    return true;
+  });
+  if (!finite) return corrupt("the model produced a logit that is no finite number");
   if (best.size() > k) drop_worse();
   std::sort(best.begin(), best.end(), ranks_before);
   return best;
+}
+
+std::vector<Candidate> candidates_from(std::span<const float> logits, double bound) {
+  // The largest float below the bound: what is above the one is at or above the other.
+  auto below = static_cast<float>(bound);
+  if (static_cast<double>(below) >= bound) below = std::nextafter(below, kMinusInfinity);
+  std::vector<Candidate> candidates;
+  for_each_above(logits, below, [&](std::size_t i) {
+    candidates.push_back({logits[i], static_cast<std::int32_t>(i)});
+    return true;
+  });
+  return candidates;
 }
 
 void set_weights(std::vector<Candidate>& candidates) {

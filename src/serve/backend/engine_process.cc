@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kControlFd = 3;
 constexpr int kPackFd = 4;
+constexpr int kDraftPackFd = 5;
 // The child answers Hello before it has done any work.
 constexpr auto kHelloTimeout = std::chrono::seconds(20);
 constexpr auto kExitGrace = std::chrono::milliseconds(500);
@@ -59,6 +60,7 @@ Result<std::unique_ptr<EngineProcess>> EngineProcess::start(EngineProcessOptions
   spawn.argv = {"holdfast-engine", "engine"};
   if (options.verbose) spawn.argv.push_back("--verbose");
   spawn.fds = {{sockets.theirs.get(), kControlFd}, {options.pack.get(), kPackFd}};
+  if (options.draft_pack.valid()) spawn.fds.push_back({options.draft_pack.get(), kDraftPackFd});
   HF_TRY_ASSIGN(platform::Process process, platform::Process::spawn(spawn));
   self->process_.emplace(std::move(process));
   sockets.theirs.reset();
@@ -96,6 +98,7 @@ Status EngineProcess::handshake(EngineProcessOptions& options) {
   if (!std::holds_alternative<wire::Hello>(hello))
     return internal_error("the engine did not greet");
   options.config.set("pack_fd", kPackFd);
+  if (options.draft_pack.valid()) options.config.set("draft_pack_fd", kDraftPackFd);
   HF_TRY(channel_->send(wire::Load{json::write(options.config)}));
   HF_TRY_ASSIGN(const wire::Message ready,
                 receive_reply(options, platform::Deadline::after(options.load_timeout)));

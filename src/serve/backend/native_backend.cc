@@ -68,8 +68,13 @@ struct Slot {
   std::optional<Failure> failure;   // of the last load
   std::uint32_t failures = 0;       // in a row
   std::uint32_t active = 0;
-  std::uint32_t waiting = 0;  // of these, not admitted by the engine yet; as it last said
-  double kv_usage = 0;        // likewise, 0..1
+  std::uint32_t waiting = 0;         // of these, not admitted by the engine yet; as it last said
+  double kv_usage = 0;               // likewise, 0..1
+  std::uint64_t draft_tokens = 0;    // likewise, by this engine
+  std::uint64_t draft_accepted = 0;  // likewise
+  std::uint64_t draft_tokens_before = 0;  // by those before it
+  std::uint64_t draft_accepted_before = 0;
+  bool ended = false;  // a request ended after it last said so
   Clock::time_point stats_at;
   std::uint32_t restarts = 0;
   std::int64_t loaded_at = 0;
@@ -90,6 +95,7 @@ struct NativeBackend::Impl : std::enable_shared_from_this<NativeBackend::Impl> {
   void reap();
   void load_one(const std::string& id);
   Loaded start_engine(const ModelFacts& facts);
+  Status add_draft(const ModelFacts& model, EngineProcessOptions& o) const;
   Loaded start_with_eviction(const std::string& id, const ModelFacts& facts);
   bool evict_one(const std::string& except);
   void finish_load(const std::string& id, Loaded loaded, std::chrono::nanoseconds took);
@@ -190,6 +196,7 @@ void NativeBackend::Impl::release(const std::string& id) {
   const auto it = slots.find(id);
   if (it == slots.end()) return;
   if (it->second.active > 0) --it->second.active;
+  it->second.ended = true;
   it->second.last_used = Clock::now();
   changed.notify_all();
 }
@@ -220,6 +227,7 @@ Loaded NativeBackend::Impl::start_engine(const ModelFacts& facts) {
   auto pack = catalog->open_pack(facts);
   if (!pack.ok()) return failure_of(pack.error());
   o.pack = std::move(*pack);
+  if (const Status draft = add_draft(facts, o); !draft.ok()) return failure_of(draft.error());
   wire::ErrorReply refusal;
   auto engine = EngineProcess::start(std::move(o), &refusal);
   if (engine.ok()) return Engine(std::move(*engine));
@@ -227,6 +235,17 @@ Loaded NativeBackend::Impl::start_engine(const ModelFacts& facts) {
   failure.limit = refusal.limit;
   failure.actual = refusal.actual;
   return failure;
+}
+
+Status NativeBackend::Impl::add_draft(const ModelFacts& model, EngineProcessOptions& o) const {
+  if (options.draft_model.empty()) return ok_status();
+  HF_TRY_ASSIGN(const ModelFacts draft, catalog->resolve(options.draft_model));
+  if (draft.id == model.id) {
+    o.config.set("speculation", "auto");
+    return ok_status();
+  }
+  HF_TRY_ASSIGN(o.draft_pack, catalog->open_pack(draft));
+  return ok_status();
 }
 
 // Ends the idle model that was used longest ago.
@@ -274,6 +293,8 @@ std::variant<Lease, Failure> NativeBackend::Impl::settle(Slot& slot, const Loade
   slot.last_used = Clock::now();
   if (const Engine* engine = std::get_if<Engine>(&loaded)) {
     slot.engine = *engine;
+    slot.draft_tokens_before += std::exchange(slot.draft_tokens, 0);
+    slot.draft_accepted_before += std::exchange(slot.draft_accepted, 0);
     slot.state = ModelState::kReady;
     slot.failure.reset();
     slot.loaded_at = unix_now();
@@ -418,11 +439,12 @@ std::optional<Clock::time_point> NativeBackend::Impl::sweep_idle() {
   return next;
 }
 
-// When busy engines are to be asked next; nullopt while none is busy.
+// When busy engines are to be asked next; nullopt while none is busy. The last request of an engine
+// that becomes idle is counted too.
 std::optional<Clock::time_point> NativeBackend::Impl::next_stats() const {
   std::optional<Clock::time_point> next;
   for (const auto& [id, slot] : slots) {
-    if (!slot.engine || slot.active == 0) continue;
+    if (!slot.engine || (slot.active == 0 && !slot.ended)) continue;
     const auto due = slot.stats_at + kStatsInterval;
     next = next ? std::min(*next, due) : due;
   }
@@ -433,8 +455,9 @@ std::optional<Clock::time_point> NativeBackend::Impl::next_stats() const {
 void NativeBackend::Impl::refresh_stats(std::unique_lock<std::mutex>& lock) {
   std::vector<std::pair<std::string, Engine>> asked;
   for (auto& [id, slot] : slots) {
-    if (!slot.engine || slot.active == 0) continue;
+    if (!slot.engine || (slot.active == 0 && !slot.ended)) continue;
     slot.stats_at = Clock::now();
+    slot.ended = false;
     asked.emplace_back(id, slot.engine);
   }
   lock.unlock();
@@ -450,6 +473,8 @@ void NativeBackend::Impl::refresh_stats(std::unique_lock<std::mutex>& lock) {
       if (it == self->slots.end()) return;
       const std::uint64_t pages = info_number(*stats, "pages_total");
       it->second.waiting = static_cast<std::uint32_t>(info_number(*stats, "waiting"));
+      it->second.draft_tokens = info_number(*stats, "draft_tokens");
+      it->second.draft_accepted = info_number(*stats, "draft_accepted");
       it->second.kv_usage = pages == 0 ? 0
                                        : static_cast<double>(info_number(*stats, "pages_used")) /
                                              static_cast<double>(pages);
@@ -508,6 +533,10 @@ EngineFacts NativeBackend::Impl::facts_of(const Slot& slot) const {
   f.scratch_bytes = info_number(info, "scratch_bytes");
   f.waiting = std::min(slot.waiting, slot.active);
   f.running = slot.active - f.waiting;
+  if (const json::Value* s = info.find("speculation"); s != nullptr && s->is_string())
+    f.speculation = s->as_string();
+  f.draft_tokens = slot.draft_tokens_before + slot.draft_tokens;
+  f.draft_accepted = slot.draft_accepted_before + slot.draft_accepted;
   f.kv_usage = slot.active > 0 ? slot.kv_usage : 0;
   if (slot.keep_alive.count() >= 0) {
     const auto left =

@@ -1,5 +1,6 @@
 #include "gateway_metrics.h"
 
+#include <algorithm>
 #include <string>
 
 namespace holdfast::gateway {
@@ -7,6 +8,11 @@ namespace {
 
 // Above the longest context that anything served here has.
 constexpr std::uint64_t kTokensBucketMax = 1'000'000;
+
+// Brings a counter to what is counted elsewhere.
+void follow(observe::Counter& counter, std::uint64_t count) {
+  counter.add(std::max(0.0, static_cast<double>(count) - counter.value()));
+}
 
 }  // namespace
 
@@ -25,6 +31,10 @@ GatewayMetrics::GatewayMetrics(observe::Registry& r)
           r.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up.", {"model_name"})),
       prefix_hits(
           r.counter("vllm:prefix_cache_hits_total", "Prompt tokens found.", {"model_name"})),
+      draft_tokens(r.counter("vllm:spec_decode_num_draft_tokens_total",
+                             "Tokens guessed ahead and checked.", {"model_name"})),
+      draft_accepted(r.counter("vllm:spec_decode_num_accepted_tokens_total",
+                               "Tokens guessed ahead that the model then chose.", {"model_name"})),
       first_token(r.histogram("vllm:time_to_first_token_seconds",
                               "From the request to the first token.",
                               observe::first_token_seconds_buckets(), {"model_name"})),
@@ -96,6 +106,8 @@ void GatewayMetrics::refresh(const backend::Stats& stats) {
     running.with({engine.model}).set(engine.running);
     waiting.with({engine.model}).set(engine.waiting);
     kv_usage.with({engine.model}).set(engine.kv_usage);
+    follow(draft_tokens.with({engine.model}), engine.draft_tokens);
+    follow(draft_accepted.with({engine.model}), engine.draft_accepted);
     engine_up.with({engine.model}).set(engine.state == backend::ModelState::kReady ? 1 : 0);
     load_seconds.with({engine.model}).set(static_cast<double>(engine.load_ms) / 1000.0);
     memory_bytes.with({engine.model, "weights"}).set(static_cast<double>(engine.weights_bytes));

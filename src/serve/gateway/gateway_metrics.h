@@ -27,6 +27,8 @@ struct GatewayMetrics {
   observe::Family<observe::Counter>& success;
   observe::Family<observe::Counter>& prefix_queries;
   observe::Family<observe::Counter>& prefix_hits;
+  observe::Family<observe::Counter>& draft_tokens;
+  observe::Family<observe::Counter>& draft_accepted;
   observe::Family<observe::Histogram>& first_token;
   observe::Family<observe::Histogram>& inter_token;
   observe::Family<observe::Histogram>& end_to_end;

@@ -384,6 +384,8 @@ void add_bench(Registrar& r) {
   r.setting_flag(c, "--threads", "engine.threads", "Compute threads");
   r.setting_flag(c, "--kv-type", "engine.kv_type", "Number format of the KV cache");
   r.setting_flag(c, "--isa", "engine.force_isa", "Instruction set");
+  r.setting_flag(c, "--draft", "engine.speculation",
+                 "Smaller model of the same family to guess ahead", "draft:");
   c.add_option("--prefill", flags->prefill, "Read a prompt of N tokens")
       ->check(CLI::Range(1, 1 << 24));
   c.add_option("--decode", flags->decode, "Make N tokens")->check(CLI::Range(1, 1 << 24));

@@ -30,18 +30,22 @@ Result<std::string> whole_prompt(const std::vector<std::string>& words) {
 
 double seconds(std::uint64_t ns) { return static_cast<double>(ns) / 1e9; }
 
-void print_done(const Session& session, const Answer& a) {
-  print_json_line(
-      json::Object{{"event", "done"},
-                   {"finish_reason", std::string(wire::finish_reason_name(a.reason))},
-                   {"seed", a.seed},
-                   {"usage", json::Object{{"prompt_tokens", a.usage.prompt_tokens},
-                                          {"completion_tokens", a.usage.completion_tokens},
-                                          {"cached_tokens", a.usage.cached_tokens}}},
-                   {"timings", json::Object{{"load", session.load_seconds()},
-                                            {"first_token", a.first_token_seconds},
-                                            {"prefill", seconds(a.timings.prefill_ns)},
-                                            {"decode", seconds(a.timings.decode_ns)}}}});
+Status print_done(const Session& session, const Answer& a) {
+  HF_TRY_ASSIGN(const Drafts drafts, session.drafts());
+  print_json_line(json::Object{
+      {"event", "done"},
+      {"finish_reason", std::string(wire::finish_reason_name(a.reason))},
+      {"seed", a.seed},
+      {"usage", json::Object{{"prompt_tokens", a.usage.prompt_tokens},
+                             {"completion_tokens", a.usage.completion_tokens},
+                             {"cached_tokens", a.usage.cached_tokens}}},
+      {"timings", json::Object{{"load", session.load_seconds()},
+                               {"first_token", a.first_token_seconds},
+                               {"prefill", seconds(a.timings.prefill_ns)},
+                               {"decode", seconds(a.timings.decode_ns)}}},
+      {"speculation",
+       json::Object{{"draft_tokens", drafts.made}, {"accepted_tokens", drafts.right}}}});
+  return ok_status();
 }
 
 Result<Answer> answer_prompt(const Context& context, Session& session, const RunFlags& f,
@@ -86,15 +90,20 @@ Status run_once(Context& context, const RunFlags& f, const std::string& prompt) 
   }
   HF_TRY(session->start());
   HF_TRY_ASSIGN(const Answer answer, answer_prompt(context, *session, f, prompt));
-  if (context.json()) print_done(*session, answer);
+  if (context.json()) {
+    HF_TRY(print_done(*session, answer));
+  }
   if (answer.context_full) {
     notice(context, "note: the answer ends here because the context of " +
                         std::to_string(session->info().find("context")->as_int()) +
                         " tokens is full");
   }
   if (context.flags.verbose) {
+    HF_TRY_ASSIGN(const Drafts drafts, session->drafts());
     notice(context, "model ready after " + fixed(session->load_seconds(), 3) + " s; " +
-                        describe_speed(answer) + "; seed " + std::to_string(answer.seed));
+                        describe_speed(answer) + ", " + std::to_string(drafts.right) + " of " +
+                        std::to_string(drafts.made) + " guesses right; seed " +
+                        std::to_string(answer.seed));
   }
   if (answer.reason == wire::FinishReason::kCancelled)
     context.exit_status = 128 + session->interrupts().last();

@@ -129,6 +129,7 @@ Status ServerProcess::build() {
   HF_TRY_ASSIGN(b.engine_program, engine_program());
   b.engine_config = engine_config(context_);
   if (flags_.kv_tokens > 0) b.engine_config.set("kv_tokens", flags_.kv_tokens);
+  b.draft_model = draft_model(context_);
   b.keep_alive = s.duration(Setting::models_keep_alive);
   b.loaded_max = static_cast<std::uint32_t>(s.integer(Setting::models_loaded_max));
   b.memory_limit_bytes = s.size_bytes(Setting::memory_limit);
@@ -210,6 +211,7 @@ void ServerProcess::load_models() {
                                                      {"isa", e.isa},
                                                      {"threads", e.threads},
                                                      {"context", e.context_length},
+                                                     {"speculation", e.speculation},
                                                      {"weights_bytes", e.weights_bytes},
                                                      {"kv_bytes", e.kv_bytes},
                                                      {"ms", e.load_ms}});
@@ -289,6 +291,8 @@ void add_serve(Registrar& r) {
   r.setting_flag(c, "--threads", "engine.threads", "Compute threads of each model");
   r.setting_flag(c, "--max-running", "engine.batch_max", "Sequences computed together");
   r.setting_flag(c, "--context", "limits.context_max", "Context length in tokens");
+  r.setting_flag(c, "--draft", "engine.speculation",
+                 "Smaller model of the same family to guess ahead", "draft:");
   c.add_option("--kv-tokens", flags->kv_tokens,
                "Tokens that the KV cache of one model holds, over all sequences")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));

@@ -21,7 +21,8 @@ TEST(LoadConfigTest, EveryMemberIsRead) {
   const auto c = parse_load_config(
       R"({"pack_fd":4,"threads":3,"usable_cpus":5,"cpus":[2,0,7],"load":"mmap","context":640,"kv_tokens":1280,"kv_type":"f32",
           "isa":"avx2","batch_max":2,"prefill_chunk":64,"queue_max":9,"logits_rows":7,
-          "hidden_states":true,"template":"x","memory_limit_bytes":123456})");
+          "hidden_states":true,"template":"x","memory_limit_bytes":123456,
+          "speculation":"draft","draft_pack_fd":5})");
   ASSERT_TRUE(c.ok()) << c.error().to_string();
   EXPECT_EQ(c->pack_fd, 4);
   EXPECT_EQ(c->threads, 3u);
@@ -39,6 +40,22 @@ TEST(LoadConfigTest, EveryMemberIsRead) {
   EXPECT_TRUE(c->hidden_states);
   EXPECT_EQ(c->template_text, "x");
   EXPECT_EQ(c->memory_limit_bytes, 123456u);
+  EXPECT_EQ(c->speculation.source, runtime::SpeculationOptions::Source::kModel);
+  EXPECT_EQ(c->draft_pack_fd, 5);
+}
+
+TEST(LoadConfigTest, EachKindOfSpeculation) {
+  using Source = runtime::SpeculationOptions::Source;
+  const auto parsed = [](const char* word) {
+    return parse_load_config(json::write(json::Object{{"speculation", word}}))->speculation;
+  };
+  EXPECT_EQ(parsed("off").source, Source::kNone);
+  EXPECT_EQ(parsed("auto").source, Source::kLookup);
+  EXPECT_TRUE(parsed("auto").adaptive);
+  EXPECT_EQ(parsed("ngram").source, Source::kLookup);
+  EXPECT_FALSE(parsed("ngram").adaptive);
+  EXPECT_TRUE(parsed("draft").adaptive);
+  EXPECT_EQ(parse_load_config("{}")->speculation.source, Source::kNone);
 }
 
 TEST(LoadConfigTest, EachLimitAndOneBeyond) {
@@ -58,6 +75,7 @@ TEST(LoadConfigTest, EachLimitAndOneBeyond) {
       {"queue_max", 1, 65536},
       {"logits_rows", 0, 65536},
       {"memory_limit_bytes", 0, std::int64_t{1} << 60},
+      {"draft_pack_fd", 4, 1023},
   };
   for (const Row& row : rows) {
     const auto parsed = [&](std::int64_t value) {
@@ -79,7 +97,8 @@ TEST(LoadConfigTest, WhatIsNotAConfiguration) {
        {"", "[]", "1", "{", R"({"nonesuch":1})", R"({"threads":"1"})", R"({"threads":1.5})",
         R"({"isa":1})", R"({"hidden_states":1})", R"({"cpus":0})", R"({"cpus":["0"]})",
         R"({"cpus":[-1]})", R"({"cpus":[65536]})", R"({"cpus":[1.5]})", R"({"load":"copy"})",
-        R"({"kv_type":"q8"})", R"({"template":null})"}) {
+        R"({"kv_type":"q8"})", R"({"speculation":"maybe"})", R"({"speculation":1})",
+        R"({"template":null})"}) {
     EXPECT_FALSE(parse_load_config(text).ok()) << text;
   }
 }
@@ -101,6 +120,21 @@ class LoadModelTest : public ::testing::Test {
     const auto pack = (*store)->open_pack(imported->model);
     ASSERT_TRUE(pack.ok());
     pack_ = *platform::read_all(**pack, 1u << 30);
+    store_ = std::move(*store);
+  }
+  // A descriptor of the pack of another golden model.
+  int other_pack(const std::string& name) {
+    importer::ImportOptions options;
+    options.path = HOLDFAST_SOURCE_DIR "/tests/golden/tiny/" + name + ".gguf";
+    options.name = name;
+    options.engine_program = HOLDFAST_ENGINE;
+    const auto imported = importer::import_model(*store_, options);
+    EXPECT_TRUE(imported.ok());
+    const auto pack = store_->open_pack(imported->model);
+    EXPECT_TRUE(pack.ok());
+    auto fd = platform::duplicate(**pack);
+    EXPECT_TRUE(fd.ok());
+    return fd->release();
   }
   void TearDown() override {
     if (!dir_.empty()) std::filesystem::remove_all(dir_);
@@ -125,6 +159,7 @@ class LoadModelTest : public ::testing::Test {
 
   platform::PosixFileSystem fs_;
   std::string dir_;
+  std::unique_ptr<registry::Store> store_;
   Bytes pack_;
 };
 
@@ -143,6 +178,58 @@ TEST_F(LoadModelTest, TheLimitIsExact) {
   EXPECT_EQ(f.error.code(), ErrorCode::kExhausted);
   EXPECT_EQ(f.limit_bytes, need - 1);
   EXPECT_EQ(f.needed_bytes, need);
+}
+
+TEST_F(LoadModelTest, ADraftModelIsCountedInThePlanAndInTheLimit) {
+  LoadConfig config;
+  config.context = 512;
+  config.batch_max = 2;
+  auto alone = load(config);
+  config.speculation.source = runtime::SpeculationOptions::Source::kModel;
+  config.draft_pack_fd = other_pack("llama-tied-ropefreqs");
+  auto both = load(config);
+  ASSERT_TRUE(std::holds_alternative<std::unique_ptr<LoadedModel>>(both))
+      << std::get<LoadFailure>(both).error.to_string();
+  const LoadedModel& model = *std::get<0>(both);
+  ASSERT_TRUE(model.draft);
+  EXPECT_EQ(model.draft->cache->pages_total(), model.cache->pages_total());
+  EXPECT_EQ(model.plan.kv_bytes, model.cache->bytes() + model.draft->cache->bytes());
+  EXPECT_GT(model.plan.weights_bytes, std::get<0>(alone)->plan.weights_bytes);
+  const std::uint64_t one_context = model.plan.kv_bytes / 2;
+  const std::uint64_t need = model.plan.weights_bytes + model.plan.scratch_bytes + one_context;
+  config.memory_limit_bytes = need;
+  config.draft_pack_fd = other_pack("llama-tied-ropefreqs");
+  auto tight = load(config);
+  ASSERT_TRUE(std::holds_alternative<std::unique_ptr<LoadedModel>>(tight));
+  EXPECT_EQ(std::get<0>(tight)->plan.total_bytes(), need);
+  config.memory_limit_bytes = need - 1;
+  config.draft_pack_fd = other_pack("llama-tied-ropefreqs");
+  const LoadFailure f = failure(config);
+  EXPECT_EQ(f.error.code(), ErrorCode::kExhausted);
+  EXPECT_EQ(f.needed_bytes, need);
+  config.memory_limit_bytes = 1;
+  config.draft_pack_fd = other_pack("llama-tied-ropefreqs");
+  EXPECT_THAT(failure(config).error.to_string(), HasSubstr("draft model does not fit"));
+}
+
+// As many tokens that differ, and fewer.
+TEST_F(LoadModelTest, ADraftModelOfAnotherVocabularyIsRefused) {
+  LoadConfig config;
+  config.context = 64;
+  config.speculation.source = runtime::SpeculationOptions::Source::kModel;
+  for (const char* name : {"gemma3", "quant-Q4_0"}) {
+    config.draft_pack_fd = other_pack(name);
+    const LoadFailure f = failure(config);
+    EXPECT_EQ(f.error.code(), ErrorCode::kInvalidArgument);
+    EXPECT_THAT(f.error.to_string(), HasSubstr("another vocabulary"));
+  }
+}
+
+TEST_F(LoadModelTest, ADraftModelThatIsNotThereIsAnError) {
+  LoadConfig config;
+  config.context = 64;
+  config.speculation.source = runtime::SpeculationOptions::Source::kModel;
+  EXPECT_THAT(failure(config).error.to_string(), HasSubstr("draft model"));
 }
 
 // A context that was asked for is never cut down; the limit of one byte loads nothing.

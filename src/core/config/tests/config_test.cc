@@ -67,6 +67,23 @@ TEST_F(ConfigTest, ForcedIsaHasItsShortVariable) {
   EXPECT_NE(failure().find("one of scalar avx2 avx512 neon"), std::string::npos) << failure();
 }
 
+TEST_F(ConfigTest, AChoiceMayCarryAName) {
+  for (const auto& [text, ok] : {std::pair{"auto", true},
+                                 {"off", true},
+                                 {"ngram", true},
+                                 {"draft:small", true},
+                                 {"draft:a/b:c", true},
+                                 {"draft:", false},
+                                 {"draft", false},
+                                 {"drafts:x", false},
+                                 {"off:x", false},
+                                 {"", false}}) {
+    input_.flags = {{"engine.speculation", text}};
+    EXPECT_EQ(Settings::load(input_).ok(), ok) << text;
+  }
+  EXPECT_NE(failure().find("one of auto off ngram draft:NAME"), std::string::npos) << failure();
+}
+
 TEST_F(ConfigTest, MistakesNameFileLineValueAndRange) {
   write("holdfast.toml", "\n[engine]\nbatch_max = 100\n");
   EXPECT_NE(failure().find(

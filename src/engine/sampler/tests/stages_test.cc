@@ -120,6 +120,24 @@ TEST(BestCandidates, MinusInfinityIsNoCandidate) {
   EXPECT_EQ(tokens_of(best_candidates(logits, 5).value()), std::vector<std::int32_t>{70});
 }
 
+// Lengths around whole blocks, and bounds at, just above and just below a logit.
+TEST(CandidatesFrom, AreThoseOfTheBoundOrMore) {
+  for (const std::size_t n : {1u, 127u, 128u, 129u, 1000u}) {
+    std::vector<float> logits = some_logits(n, static_cast<unsigned>(n), 3.0f);
+    logits[n / 2] = -kInfinity;
+    const double any = logits.front();
+    for (const double bound : {-HUGE_VAL, -100.0, any, std::nextafter(any, 100.0),
+                               std::nextafter(any, -100.0), 0.1, 2.0, 1000.0}) {
+      std::vector<std::int32_t> expected;
+      for (std::size_t i = 0; i < n; ++i) {
+        if (static_cast<double>(logits[i]) >= bound && logits[i] != -kInfinity)
+          expected.push_back(static_cast<std::int32_t>(i));
+      }
+      EXPECT_EQ(tokens_of(candidates_from(logits, bound)), expected) << n << " " << bound;
+    }
+  }
+}
+
 TEST(TopP, KeepsTheNucleus) {
   for (unsigned seed = 0; seed < 200; ++seed) {
     const std::size_t n = 1 + seed * 7 % 900;

@@ -153,6 +153,9 @@ Stats FakeBackend::stats() {
   engine.kv_bytes = 100;
   engine.running = static_cast<std::uint32_t>(running());
   engine.kv_usage = 0.5;
+  engine.speculation = "auto";
+  engine.draft_tokens = 40;
+  engine.draft_accepted = 30;
   return {{engine}, 3};
 }
 

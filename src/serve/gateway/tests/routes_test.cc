@@ -183,6 +183,8 @@ TEST_F(RoutesTest, MetricsCountWhatHappened) {
            "vllm:request_params_max_tokens_count{model_name=\"tiny:latest\"} 1\n",
            "vllm:kv_cache_usage_perc{model_name=\"tiny:latest\"} 0.5\n",
            "vllm:num_requests_running{model_name=\"tiny:latest\"} 0\n",
+           "vllm:spec_decode_num_draft_tokens_total{model_name=\"tiny:latest\"} 40\n",
+           "vllm:spec_decode_num_accepted_tokens_total{model_name=\"tiny:latest\"} 30\n",
            "holdfast_engine_up{engine=\"tiny:latest\"} 1\n",
            "holdfast_engine_restarts_total 3\n",
            "holdfast_errors_total{code=\"invalid_value\"} 1\n",

@@ -42,6 +42,9 @@ float penalized(float logit, std::int32_t count, const Penalties& penalties);
 // or plus infinity.
 Result<std::vector<Candidate>> best_candidates(std::span<const float> logits, std::size_t k);
 
+// The logits of at least `bound` and above minus infinity, in order of id.
+std::vector<Candidate> candidates_from(std::span<const float> logits, double bound);
+
 // Fills in the weights, and adds them up in the order given, so the same list gives the same sum.
 void set_weights(std::vector<Candidate>& candidates);
 double total_weight(std::span<const Candidate> candidates);

@@ -52,9 +52,12 @@ struct EngineFacts {
   std::uint64_t weights_bytes = 0;
   std::uint64_t kv_bytes = 0;
   std::uint64_t scratch_bytes = 0;
-  std::uint32_t running = 0;  // sequences in the batch
-  std::uint32_t waiting = 0;  // sequences not admitted yet
-  double kv_usage = 0;        // 0..1
+  std::uint32_t running = 0;         // sequences in the batch
+  std::uint32_t waiting = 0;         // sequences not admitted yet
+  double kv_usage = 0;               // 0..1
+  std::string speculation;           // how it guesses ahead: "off", "ngram", "auto", "draft"
+  std::uint64_t draft_tokens = 0;    // guessed since the backend began
+  std::uint64_t draft_accepted = 0;  // of these, right
   std::uint32_t restarts = 0;
   std::int64_t loaded_at = 0;   // Unix seconds
   std::int64_t expires_at = 0;  // Unix seconds when idle unloading is due; 0: never

@@ -23,9 +23,10 @@
 namespace holdfast::backend {
 
 struct EngineProcessOptions {
-  std::string program;      // path of holdfast-engine
-  platform::UniqueFd pack;  // the model, open for reading
-  json::Object config;      // of wire::Load: threads, context, kv_type, ...
+  std::string program;            // path of holdfast-engine
+  platform::UniqueFd pack;        // the model, open for reading
+  platform::UniqueFd draft_pack;  // the model that guesses for it, if config says so
+  json::Object config;            // of wire::Load: threads, context, kv_type, ...
   std::chrono::milliseconds load_timeout{600'000};
   bool verbose = false;  // the child's log goes to standard error
   // Set from another thread, it ends a start that is under way with kCancelled.

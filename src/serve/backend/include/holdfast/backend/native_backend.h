@@ -28,6 +28,9 @@ class ModelCatalog {
 struct NativeBackendOptions {
   std::string engine_program;
   json::Object engine_config;  // given to every engine: threads, context, kv_type, batch_max, ...
+  // With engine_config's speculation "draft": the model that guesses for all others. Itself it is
+  // loaded with "auto".
+  std::string draft_model;
   std::chrono::milliseconds keep_alive{600'000};
   std::uint32_t loaded_max = 0;          // 0: as many as memory allows
   std::uint64_t memory_limit_bytes = 0;  // for all engines together; 0: host or cgroup less 10 %
