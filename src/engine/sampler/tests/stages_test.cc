@@ -254,6 +254,37 @@ TEST(Draw, InvertsTheDistribution) {
 
 // The largest uniform number may meet a total that rounding made equal to the target: what cannot
 // be drawn is not drawn.
+// The draw over all logits estimates first. Targets on both sides of a border between tokens, close
+// enough that the estimate cannot tell, and targets anywhere.
+TEST(Draw, FromAllIsTheDrawFromTheListOfAll) {
+  std::mt19937 random(1);
+  for (const double temperature : {0.05, 0.3, 1.0, 3.0, 2000.0}) {
+    for (const std::size_t n : {1u, 127u, 128u, 5000u, 30000u}) {
+      std::vector<float> logits = some_logits(n, static_cast<unsigned>(n), 6.0f);
+      for (std::size_t i = 0; i < n; i += 7)
+        logits[i] -= 200.0f;  // weights that a float cannot hold
+      const float largest = *std::ranges::max_element(logits);
+      const std::vector<Candidate> all = as_candidates(logits);
+      std::vector<double> uniforms = {0.0, 1e-300, 1e-17, 1e-9};
+      for (int i = 0; i < 60; ++i)
+        uniforms.push_back(std::uniform_real_distribution<double>(0.0, 1.0)(random));
+      const double total = total_weight(logits, largest, temperature);
+      for (int i = 0; i < 30; ++i) {
+        const std::size_t at = random() % n;
+        const double border =
+            total_weight(std::span(logits).first(at), largest, temperature) / total;
+        for (const double off : {-1e-5, -1e-8, -1e-11, 1e-11, 1e-8, 1e-5})
+          uniforms.push_back(std::clamp(border * (1 + off), 0.0, 0.999999));
+      }
+      for (const double uniform : uniforms) {
+        ASSERT_EQ(draw_from_all(logits, largest, temperature, uniform),
+                  draw(all, temperature, uniform))
+            << n << " " << temperature << " " << uniform;
+      }
+    }
+  }
+}
+
 TEST(Draw, NeverTakesWhatHasNoWeight) {
   for (unsigned seed = 0; seed < 100; ++seed) {
     std::vector<float> logits = some_logits(20 * 4096, seed, 2.0f);
