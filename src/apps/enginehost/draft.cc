@@ -72,10 +72,9 @@ Status join_draft(LoadedModel& model, std::unique_ptr<LoadedModel> draft) {
                 kvcache::PagedKvCache::create(model::kv_layout(draft->model->hyperparameters(),
                                                                draft->model->options().kv_type),
                                               model.cache->pages_total()));
-  // Both caches were counted per page when the number of pages was decided.
-  model.plan.weights_bytes += draft->plan.weights_bytes;
+  // All of it was counted when the number of pages was decided, the scratch memory as weights.
+  model.plan.weights_bytes -= draft->plan.scratch_bytes;
   model.plan.scratch_bytes += draft->plan.scratch_bytes;
-  model.plan.kv_bytes = model.cache->bytes() + draft->cache->bytes();
   draft->team.reset();  // read the pack; passes run on the model's
   draft->tokenizer.reset();
   model.draft = std::move(draft);

@@ -16,7 +16,7 @@ std::string_view speculation_name(const runtime::SpeculationOptions& options);
 // Of the draft model that goes with a model loaded as `config` says.
 LoadConfig draft_load_config(const LoadConfig& config);
 
-// Gives `model` its draft model, with a cache of as many pages, and counts it in the plan.
+// Gives `model`, which was planned with it, its draft model, and that a cache of as many pages.
 // kInvalidArgument if the two have not the same tokens, kExhausted if there is no memory.
 Status join_draft(LoadedModel& model, std::unique_ptr<LoadedModel> draft);
 
