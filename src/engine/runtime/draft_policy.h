@@ -37,9 +37,9 @@ class Acceptance {
  private:
   static constexpr std::size_t kBuckets = 4;
   static std::size_t bucket(std::size_t match_length);
-  // Starts where text that repeats would put it: a sequence that does not repeat has few matches to
-  // lose time on, and a handful of wrong ones ends it.
-  std::array<double, kBuckets> right_ = {0.4, 0.6, 0.75, 0.85};
+  // Starts low enough that a text which does not repeat loses next to nothing on its accidental
+  // matches, and high enough that one of some length is tried.
+  std::array<double, kBuckets> right_ = {0.25, 0.45, 0.65, 0.8};
 };
 
 // What one sequence could guess in a step.
@@ -56,13 +56,13 @@ std::vector<std::size_t> plan_drafts(std::span<const DraftCandidate> candidates,
                                      std::size_t sequences, std::size_t tokens_max,
                                      const StepCosts* costs, double guess_seconds = 0);
 
-// Lets a few guesses through where times say that none pays, because the times may be out of date.
+// Lets a guess through where times say that none pays, because the times may be out of date.
 // Rarely, and the more rarely the longer they are right. Owned by the engine's loop.
 class Probe {
  public:
-  static constexpr std::uint32_t kIntervalMin = 32;
+  static constexpr std::uint32_t kIntervalMin = 64;
   static constexpr std::uint32_t kIntervalMax = 1024;  // steps
-  static constexpr std::size_t kTokens = 2;
+  static constexpr std::size_t kTokens = 1;
 
   // Guesses were made because they pay.
   void paid() { interval_ = kIntervalMin, skipped_ = 0; }

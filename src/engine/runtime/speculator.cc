@@ -10,7 +10,7 @@ using Source = SpeculationOptions::Source;
 
 // A draft model has no match whose length would tell how good its guesses are; they start out as
 // good as those of a match of this many tokens.
-constexpr std::size_t kModelMatchLength = 8;
+constexpr std::size_t kModelMatchLength = 16;
 // What a guess of a draft model costs while nothing is measured, as a part of a step of one token.
 constexpr double kGuessCost = 0.2;
 

@@ -30,14 +30,14 @@ TEST(StepCosts, EstimatesWhatItHasNotSeen) {
   StepCosts c(16);
   EXPECT_EQ(c.at(1), 1.0);
   EXPECT_GT(c.at(8), 1.0);
-  EXPECT_LT(c.at(8), 2.0);  // cheap enough to be tried
+  EXPECT_LT(c.at(2), 1.25);  // cheap enough to be tried
   c.observe(1, 0.010);
   EXPECT_EQ(c.at(1), 0.010);
   EXPECT_GT(c.at(8), 0.010);
-  EXPECT_LT(c.at(8), 0.020);
+  EXPECT_LT(c.at(8), 0.030);
   c.observe(9, 0.050);
   EXPECT_NEAR(c.at(5), 0.030, 1e-12);  // between the two
-  EXPECT_GT(c.at(16), 0.050);
+  EXPECT_NEAR(c.at(16), 0.085, 1e-12);  // as the two go on
 }
 
 TEST(StepCosts, FollowsAChangeAndIsNotThrownByAnInterruption) {
