@@ -9,6 +9,7 @@ namespace holdfast::kernels {
 extern const KernelTable kKernelsScalar;
 #if HOLDFAST_KERNELS_X86
 extern const KernelTable kKernelsAvx2;
+extern const KernelTable kKernelsAvxVnni;
 extern const KernelTable kKernelsAvx512;
 #endif
 #if HOLDFAST_KERNELS_NEON
@@ -27,9 +28,11 @@ struct Candidate {
 
 #if HOLDFAST_KERNELS_X86
 constexpr const KernelTable* kAvx2 = &kKernelsAvx2;
+constexpr const KernelTable* kAvxVnni = &kKernelsAvxVnni;
 constexpr const KernelTable* kAvx512 = &kKernelsAvx512;
 #else
 constexpr const KernelTable* kAvx2 = nullptr;
+constexpr const KernelTable* kAvxVnni = nullptr;
 constexpr const KernelTable* kAvx512 = nullptr;
 #endif
 #if HOLDFAST_KERNELS_NEON
@@ -52,6 +55,8 @@ constexpr std::array kCandidates = {
     Candidate{"neon", kNeon,
               [](const platform::CpuFeatures& cpu) { return cpu.neon && cpu.dotprod; }},
     Candidate{"avx2", kAvx2, has_avx2},
+    Candidate{"avxvnni", kAvxVnni,
+              [](const platform::CpuFeatures& cpu) { return has_avx2(cpu) && cpu.avx_vnni; }},
     // A machine with AVX-512 but without VNNI is served by the AVX2 table.
     Candidate{"avx512", kAvx512,
               [](const platform::CpuFeatures& cpu) {
@@ -76,7 +81,7 @@ Result<const KernelTable*> select_kernels(const platform::CpuFeatures& cpu,
                        "' was asked for, but this machine or this build does not have it.");
   }
   return invalid_argument("Unknown instruction set '" + std::string(forced) +
-                          "'; known are scalar, avx2, avx512 and neon.");
+                          "'; known are scalar, avx2, avxvnni, avx512 and neon.");
 }
 
 std::vector<const KernelTable*> available_kernels(const platform::CpuFeatures& cpu) {

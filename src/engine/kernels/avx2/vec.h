@@ -13,7 +13,11 @@
 
 #include "generic/pointers.h"
 
+// The folder avxvnni takes these lanes with another dot product.
+#ifndef HF_DPBUSD
 #define HF_ISA avx2
+#define HF_DPBUSD 0
+#endif
 #define HF_INLINE [[gnu::always_inline]] inline
 
 namespace holdfast::kernels {
@@ -27,16 +31,20 @@ struct I {
 };
 using Q = I;
 
-constexpr bool kSignedBytes = true;  // 8-bit codes are signed: see dot()
+// 8-bit codes are signed for vpmaddubsw, see dot(), and u8 with zero point 128 for vpdpbusd.
+constexpr bool kSignedBytes = HF_DPBUSD == 0;
 constexpr int kTileColumnsMax =
     8;  // accumulators live in memory anyway; 8 share the decoding of a block
-constexpr int kDotColumns = 8;       // all columns of a tile pass over codes that stay in registers
+// All columns of a tile pass over codes that stay in registers; with vpdpbusd 8 sums, 2 halves of
+// codes and 1 broadcast: enough chains for its latency, and 6 loads per 8 dots.
+constexpr int kDotColumns = HF_DPBUSD == 0 ? 8 : 4;
 constexpr int kFloatColumnsMax = 6;  // 12 accumulators + 2 weights + 1 broadcast of 16 registers
 constexpr int kFloatGroupsOneColumn = 4;  // 8 independent chains hide the latency of fma
 constexpr int kScoreRowsMax = 6;  // x key groups: 12 sums + 2 keys + 1 broadcast of 16 registers
 constexpr int kValueRowsMax = 6;
-constexpr int kValueSums = 6;    // rows x vectors of values, likewise
-constexpr int kPeakDotSums = 2;  // chains of additions alone are short; products need registers
+constexpr int kValueSums = 6;  // rows x vectors of values, likewise
+// Chains of additions alone are short and products need registers; vpdpbusd has 5 cycles latency.
+constexpr int kPeakDotSums = HF_DPBUSD == 0 ? 2 : 5;
 constexpr int kPeakFmaSums = 5;  // 10 chains hide the latency of fma
 constexpr std::size_t kPrefetchBytes =
     2048;  // covers DRAM latency at the speed of one core: 80 ns x 25 GB/s
@@ -217,19 +225,47 @@ HF_INLINE Q q_insert(Q y, Q x) {
   return {_mm256_or_si256(y.a, x.a), _mm256_or_si256(y.b, x.b)};
 }
 HF_INLINE Q q_zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+// Codes stored as u = q + 128, in the form that `dot` wants; tables hold q.
 HF_INLINE Q q_load_bytes(const std::uint8_t* p) {
   const Q u = q_load(p);
+  if constexpr (!kSignedBytes) return u;
   const __m256i top = _mm256_set1_epi8(-128);
   return {_mm256_xor_si256(u.a, top), _mm256_xor_si256(u.b, top)};
 }
 HF_INLINE Q q_table(const std::int8_t* values) {
-  const __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128(at<__m128i>(values)));
-  return {v, v};
+  __m128i v = _mm_loadu_si128(at<__m128i>(values));
+  if constexpr (!kSignedBytes) v = _mm_xor_si128(v, _mm_set1_epi8(-128));
+  const __m256i both = _mm256_broadcastsi128_si256(v);
+  return {both, both};
 }
 HF_INLINE Q q_lookup(Q table, Q index) {
   return {_mm256_shuffle_epi8(table.a, index.a), _mm256_shuffle_epi8(table.b, index.b)};
 }
 
+#if HF_DPBUSD
+// acc[c] += dot of kQuads quads of codes with x + 32 c: four products of an unsigned and a signed
+// byte are added to 32 bits at once, and nothing saturates.
+template <int kBits, int kQuads, int kColumns>
+HF_INLINE void dot(const Q* codes, const std::int8_t* x, I (&acc)[kColumns]) {
+#pragma GCC unroll 16
+  for (int g = 0; g < kQuads; ++g) {
+#pragma GCC unroll 16
+    for (int c = 0; c < kColumns; ++c) {
+      std::int32_t word = 0;
+      __builtin_memcpy(&word, x + 32 * c + 4 * g, 4);
+      const __m256i four = _mm256_set1_epi32(word);
+      acc[c] = {_mm256_dpbusd_avx_epi32(acc[c].a, codes[g].a, four),
+                _mm256_dpbusd_avx_epi32(acc[c].b, codes[g].b, four)};
+    }
+  }
+}
+// One step of generic/peak.inc; see its twin below.
+HF_INLINE void peak_dot_step(I& acc, Q& codes, const Q& x) {
+  __asm__("" : "+x"(codes.a), "+x"(codes.b));
+  acc = {_mm256_dpbusd_avx_epi32(acc.a, codes.a, x.a),
+         _mm256_dpbusd_avx_epi32(acc.b, codes.b, x.b)};
+}
+#else
 // vpmaddubsw adds two products of an unsigned and a signed byte in 16 bits, with saturation. With
 // |x| <= 127:
 //   codes below 2^bits: pairs are at most 2 (2^bits - 1) 127, and 16 bits hold 8 of them for 4 bits
@@ -366,6 +402,7 @@ HF_INLINE void peak_dot_step(I& acc, Q& codes, const Q& x) {
   acc.a = _mm256_add_epi32(acc.a, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.a, x.a), ones));
   acc.b = _mm256_add_epi32(acc.b, _mm256_madd_epi16(_mm256_maddubs_epi16(codes.b, x.b), ones));
 }
+#endif
 
 HF_INLINE void prefetch_l1(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
 HF_INLINE void prefetch_l2(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T1); }

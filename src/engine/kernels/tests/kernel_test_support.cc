@@ -11,11 +11,30 @@
 #include "holdfast/platform/cpu.h"
 #include "holdfast/quant/half.h"
 
+#if defined(__x86_64__)
+namespace holdfast::kernels {
+extern const KernelTable kKernelsAvxVnniEmulated;
+}  // namespace holdfast::kernels
+#endif
+
 namespace holdfast::kernels::testing {
+namespace {
+
+std::vector<const KernelTable*> all_tables() {
+  const auto cpu = platform::CpuFeatures::detect();
+  std::vector<const KernelTable*> all = available_kernels(cpu);
+#if defined(__x86_64__)
+  if (cpu.avx2 && cpu.fma && cpu.f16c) {
+    if (!cpu.avx_vnni) all.push_back(&kKernelsAvxVnniEmulated);
+  }
+#endif
+  return all;
+}
+
+}  // namespace
 
 const std::vector<const KernelTable*>& tables() {
-  static const std::vector<const KernelTable*> all =
-      available_kernels(platform::CpuFeatures::detect());
+  static const std::vector<const KernelTable*> all = all_tables();
   return all;
 }
 

@@ -18,7 +18,8 @@ namespace holdfast::kernels::testing {
 
 using Random = std::mt19937_64;
 
-// Tables that this machine runs, the scalar one first.
+// Tables that this machine runs, the scalar one first; after them those whose instructions it lacks
+// and the tests emulate.
 const std::vector<const KernelTable*>& tables();
 const KernelTable& scalar();
 

@@ -118,7 +118,7 @@ struct KvKernels {
 // Static data; its functions as the contract above says. The names of the matrix kernels come from
 // formats.def.
 struct KernelTable {
-  const char* isa;  // "scalar", "avx2", "avx512", "neon": the name that forces it
+  const char* isa;  // "scalar", "avx2", "avxvnni", "avx512", "neon": the name that forces it
 
   // W x for quantised weights. 32 k at a time, in ascending order, with `dot` exact integers:
   //   one scale:   acc = fma(float(dot(q - zero)), dw * d, acc)
