@@ -1,4 +1,5 @@
 // Choice of a table: forced names, machines without features. Oracle: enumeration.
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -44,6 +45,13 @@ TEST(SelectTest, ThereIsAVectorTableToTest) {
     GTEST_SKIP() << "this machine has no vector instructions that Holdfast uses";
   EXPECT_GT(available_kernels(CpuFeatures::detect()).size(), 1u);
 #endif
+}
+
+// Emulated machines are for one table: tools/test_avx512 names it.
+TEST(SelectTest, TheExpectedTableIsTheBest) {
+  const char* isa = std::getenv("HOLDFAST_EXPECT_ISA");
+  if (isa == nullptr) GTEST_SKIP() << "HOLDFAST_EXPECT_ISA names no table";
+  EXPECT_STREQ(available_kernels(CpuFeatures::detect()).back()->isa, isa);
 }
 
 TEST(SelectTest, UnknownNameIsInvalid) {
