@@ -161,18 +161,25 @@ HF_INLINE Q q_table(const std::int8_t* values) {
 }
 HF_INLINE Q q_lookup(Q table, Q index) { return _mm512_shuffle_epi8(table, index); }
 
-// acc[c] += dot of kQuads quads of codes with x + 32 c. Written as assembly because the compiler
+// acc += dot of a quad of codes with the four bytes at x. Written as assembly because the compiler
 // would turn the broadcast, which is free as a memory operand, into an instruction of its own.
+HF_INLINE void dot_quad(Q codes, const std::int8_t* x, I& acc) {
+#ifdef HF_EMULATED  // by tests/emulated/avx512.h, on machines without these instructions
+  std::int32_t word = 0;
+  __builtin_memcpy(&word, x, 4);
+  acc = _mm512_dpbusd_epi32(acc, codes, _mm512_set1_epi32(word));
+#else
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(codes), "m"(*at<std::int32_t>(x)));
+#endif
+}
+
+// acc[c] += dot of kQuads quads of codes with x + 32 c.
 template <int kBits, int kQuads, int kColumns>
 HF_INLINE void dot(const Q* codes, const std::int8_t* x, I (&acc)[kColumns]) {
 #pragma GCC unroll 16
   for (int g = 0; g < kQuads; ++g) {
 #pragma GCC unroll 16
-    for (int c = 0; c < kColumns; ++c) {
-      asm("vpdpbusd %2%{1to16%}, %1, %0"
-          : "+v"(acc[c])
-          : "v"(codes[g]), "m"(*at<std::int32_t>(x + 32 * c + 4 * g)));
-    }
+    for (int c = 0; c < kColumns; ++c) dot_quad(codes[g], x + 32 * c + 4 * g, acc[c]);
   }
 }
 

@@ -3,10 +3,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "holdfast/platform/cpu.h"
 #include "holdfast/quant/half.h"
@@ -14,6 +16,7 @@
 #if defined(__x86_64__)
 namespace holdfast::kernels {
 extern const KernelTable kKernelsAvxVnniEmulated;
+extern const KernelTable kKernelsAvx512Emulated;
 }  // namespace holdfast::kernels
 #endif
 
@@ -25,7 +28,14 @@ std::vector<const KernelTable*> all_tables() {
   std::vector<const KernelTable*> all = available_kernels(cpu);
 #if defined(__x86_64__)
   if (cpu.avx2 && cpu.fma && cpu.f16c) {
-    if (!cpu.avx_vnni) all.push_back(&kKernelsAvxVnniEmulated);
+    const auto runs = [&](const KernelTable& emulated) {
+      return std::ranges::any_of(all, [&](const KernelTable* table) {
+        return std::string_view(table->isa) == emulated.isa;
+      });
+    };
+    for (const KernelTable* emulated : {&kKernelsAvxVnniEmulated, &kKernelsAvx512Emulated}) {
+      if (!runs(*emulated)) all.push_back(emulated);
+    }
   }
 #endif
   return all;
