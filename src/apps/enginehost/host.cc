@@ -10,6 +10,7 @@
 #include "draft.h"
 #include "holdfast/jail/jail.h"
 #include "holdfast/kernels/select.h"
+#include "holdfast/model/importance.h"
 #include "holdfast/platform/clock.h"
 #include "holdfast/runtime/engine.h"
 #include "holdfast/runtime/prompt.h"
@@ -75,6 +76,21 @@ runtime::Generate to_generate(const wire::Submit& m) {
   for (const wire::LogitBias& b : from.logit_bias)
     to.logit_bias.push_back({b.token, static_cast<float>(b.bias)});
   return g;
+}
+
+runtime::Evaluate::Kind to_kind(wire::EvaluateKind kind) {
+  switch (kind) {
+    case wire::EvaluateKind::kScore:
+      return runtime::Evaluate::Kind::kScore;
+    case wire::EvaluateKind::kEmbedding:
+      return runtime::Evaluate::Kind::kHidden;
+    case wire::EvaluateKind::kImportance:
+      return runtime::Evaluate::Kind::kImportance;
+    case wire::EvaluateKind::kLogits:
+    case wire::EvaluateKind::kPooled:
+      break;
+  }
+  return runtime::Evaluate::Kind::kLogits;
 }
 
 // Answers requests on the receiving thread: what needs no forward pass at once, the rest through
@@ -185,11 +201,11 @@ void Receiver::handle(wire::Evaluate& m) {
     return refuse(m.request, unsupported("unsupported: this model declares no pooling"));
   }
   runtime::Evaluate e;
-  e.kind = m.kind == wire::EvaluateKind::kScore       ? runtime::Evaluate::Kind::kScore
-           : m.kind == wire::EvaluateKind::kEmbedding ? runtime::Evaluate::Kind::kHidden
-                                                      : runtime::Evaluate::Kind::kLogits;
+  e.kind = to_kind(m.kind);
   e.score_from = m.score_from;
-  if (e.kind != runtime::Evaluate::Kind::kScore && !m.tokens.empty()) {
+  const bool of_positions =
+      e.kind == runtime::Evaluate::Kind::kLogits || e.kind == runtime::Evaluate::Kind::kHidden;
+  if (of_positions && !m.tokens.empty()) {
     if (m.choice == wire::PositionChoice::kList) e.positions = m.positions;
     if (m.choice == wire::PositionChoice::kLast)
       e.positions = {static_cast<std::uint32_t>(m.tokens.size() - 1)};
@@ -202,6 +218,10 @@ void Receiver::handle(wire::Evaluate& m) {
   c.request.id = m.request;
   c.request.tokens = std::move(m.tokens);
   c.wants.positions = e.positions;
+  if (e.kind == runtime::Evaluate::Kind::kImportance) {
+    c.wants.positions.resize(model::activation_slots(loaded_.model->hyperparameters()).size());
+    std::iota(c.wants.positions.begin(), c.wants.positions.end(), 0u);
+  }
   c.request.evaluate = std::move(e);
   queue_.push(std::move(c));
 }

@@ -9,12 +9,12 @@
 
 namespace {
 
-int run_import(std::string_view parts_text) {
+int run_converter(std::string_view parts_text, holdfast::Status (*run)(unsigned)) {
   unsigned parts = 0;
   const char* text_end = parts_text.data() + parts_text.size();
   const auto [end, error] = std::from_chars(parts_text.data(), text_end, parts);
   if (error != std::errc() || end != text_end) return 2;
-  const holdfast::Status status = holdfast::importer::run_import_jailed(parts);
+  const holdfast::Status status = run(parts);
   // The parent was told over the socket; the log need not repeat it.
   return status.ok() ? 0 : holdfast::error_code_exit_status(status.error().code());
 }
@@ -28,7 +28,12 @@ int main(int argc, char** argv) {
     options.verbose = argc > 2 && std::strcmp(argv[2], "--verbose") == 0;
     return holdfast::enginehost::run_engine(options);
   }
-  if (mode == "import" && argc > 2) return run_import(argv[2]);
+  if (mode == "import" && argc > 2) {
+    return run_converter(argv[2], holdfast::importer::run_import_jailed);
+  }
+  if (mode == "quantize" && argc > 2) {
+    return run_converter(argv[2], holdfast::importer::run_quantize_jailed);
+  }
   std::fputs("holdfast-engine is started by holdfast, not by hand; see `holdfast --help`\n",
              stderr);
   return 2;

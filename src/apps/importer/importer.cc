@@ -2,19 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <memory>
 #include <thread>
 #include <vector>
 
+#include "child_run.h"
 #include "convert.h"
 #include "digest_cache.h"
 #include "holdfast/platform/file.h"
-#include "holdfast/platform/process.h"
-#include "holdfast/platform/socket.h"
 #include "holdfast/platform/thread.h"
 #include "holdfast/vault/pack_format.h"
-#include "holdfast/wire/wire.h"
 #include "model_files.h"
 #include "protocol.h"
 
@@ -25,8 +22,6 @@ constexpr std::size_t kHashPieceBytes = 4u << 20;
 constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 // How soon a cancelled import ends.
 constexpr auto kCancelPoll = std::chrono::milliseconds(100);
-// A child that has sent its result has nothing left to do.
-constexpr auto kExitPatience = std::chrono::seconds(10);
 
 // One import from the path to the record.
 class Import {
@@ -49,9 +44,7 @@ class Import {
                                 const registry::ModelName& name);
   Result<ImportResult> convert_and_publish(const registry::ModelName& name);
   Result<std::unique_ptr<registry::Staging>> stage_or_wait();
-  Result<ConvertResult> run_child(registry::Staging& staging);
-  Result<platform::Process> start_child(registry::Staging& staging, platform::UniqueFd control);
-  Result<ConvertResult> follow_child(wire::Channel& channel, platform::Process& child);
+  Result<ConvertResult> convert_in_child(registry::Staging& staging);
   bool cancelled() const { return options_.cancel != nullptr && *options_.cancel; }
   void report(std::string_view phase, std::uint64_t done, std::uint64_t total);
   Error about_file(const Error& error) const;
@@ -226,7 +219,7 @@ Result<ImportResult> Import::convert_and_publish(const registry::ModelName& name
   // Somebody else may have finished just before.
   HF_TRY_ASSIGN(const auto known, store_.find_source(source_, variant()));
   if (known) return add_name(*known, name);
-  auto converted = run_child(*staging);
+  auto converted = convert_in_child(*staging);
   if (!converted.ok()) return about_file(converted.error());
   report("finishing", 0, 0);
   HF_TRY_ASSIGN(registry::ModelRecord record,
@@ -236,60 +229,20 @@ Result<ImportResult> Import::convert_and_publish(const registry::ModelName& name
   return ImportResult{std::move(record), false};
 }
 
-Result<platform::Process> Import::start_child(registry::Staging& staging,
-                                              platform::UniqueFd control) {
-  platform::SpawnOptions spawn;
-  spawn.program = options_.engine_program;
-  if (spawn.program.empty()) {
-    HF_TRY_ASSIGN(const std::string self, platform::own_executable_path());
-    spawn.program = platform::join_path(platform::parent_path(self), "holdfast-engine");
-  }
-  spawn.argv = {"holdfast-engine", "import", std::to_string(files_.size())};
-  spawn.fds.push_back({control.get(), kControlFd});
-  int fd = kFirstPartFd;
-  for (const auto& file : files_) spawn.fds.push_back({file->fd(), fd++});
-  spawn.fds.push_back({staging.file().fd(), fd});
-  spawn.parent_death_signal = SIGKILL;
-  return platform::Process::spawn(spawn);
-}
-
-Result<ConvertResult> Import::run_child(registry::Staging& staging) {
-  HF_TRY_ASSIGN(platform::SocketPair pair, platform::make_socket_pair());
-  HF_TRY_ASSIGN(platform::Process child, start_child(staging, std::move(pair.theirs)));
-  HF_TRY_ASSIGN(const auto channel, wire::Channel::open(std::move(pair.ours)));
-  // A child that died already is noticed when its answer is read.
-  ignore_error(channel->send(wire::Hello{wire::kProtocolVersion, "holdfast"}),
-               "reading tells more");
-  ignore_error(channel->send(wire::ImportRequest{encode_request(convert_)}), "reading tells more");
-  return follow_child(*channel, child);
-}
-
-Result<ConvertResult> Import::follow_child(wire::Channel& channel, platform::Process& child) {
-  bool hello = false;  // the child's jail is closed
-  while (true) {
-    if (cancelled()) return holdfast::cancelled("the import was cancelled");
-    auto message = channel.receive(platform::Deadline::after(kCancelPoll));
-    if (!message.ok() && message.error().code() == ErrorCode::kDeadline) continue;
-    if (!message.ok() || !*message) break;
-    if (!hello) {
-      hello = std::holds_alternative<wire::Hello>(**message);
-      if (hello) continue;
-      return internal_error("the import process sent an unexpected message");
-    }
-    if (const auto* progress = std::get_if<wire::ImportProgress>(&**message)) {
-      report("converting", progress->done_bytes, progress->total_bytes);
-    } else if (const auto* error = std::get_if<wire::ErrorReply>(&**message)) {
-      return wire::to_error(*error);
-    } else if (const auto* done = std::get_if<wire::ImportDone>(&**message)) {
-      return decode_result(done->result_json);
-    } else {
-      return internal_error("the import process sent an unexpected message");
-    }
-  }
-  HF_TRY_ASSIGN(const auto status, child.wait(platform::Deadline::after(kExitPatience)));
-  return internal_error(
-      "the import process ended without a result",
-      status ? status->describe() : std::string("it closed its connection and still runs"));
+Result<ConvertResult> Import::convert_in_child(registry::Staging& staging) {
+  ChildRun run;
+  run.program = options_.engine_program;
+  run.mode = "import";
+  for (const auto& file : files_) run.inputs.push_back(file->fd());
+  run.output = staging.file().fd();
+  run.request_json = encode_request(convert_);
+  run.name = "import";
+  run.cancel = options_.cancel;
+  run.on_progress = [this](std::uint64_t done, std::uint64_t total) {
+    report("converting", done, total);
+  };
+  HF_TRY_ASSIGN(const std::string result, run_child(run));
+  return decode_result(result);
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 
 #include "cursor.h"
 #include "holdfast/base/checked.h"
-#include "holdfast/base/utf8.h"
+#include "names.h"
 
 namespace holdfast::gguf {
 namespace {
@@ -30,13 +30,6 @@ struct Part {
   Metadata metadata;
   std::vector<TensorInfo> tensors;
 };
-
-// Names reach terminals and error texts: no control characters, and UTF-8.
-bool is_printable_name(std::string_view name) {
-  if (!is_valid_utf8(name)) return false;
-  return std::none_of(name.begin(), name.end(),
-                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
 
 Result<std::string> read_name(Cursor& in, std::uint64_t bytes_max, std::string_view what) {
   HF_TRY_ASSIGN(const std::uint64_t length, in.number<std::uint64_t>());

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "holdfast/model/importance.h"
+
 namespace holdfast::model {
 
 Batch::Batch(const LoadOptions& options) {
@@ -90,6 +92,12 @@ Status Batch::prepare(const Hyperparameters& hyper, const LoadOptions& options, 
   if (tokens_.size() > options.batch_tokens_max) {
     return invalid_argument("a step may have at most " + std::to_string(options.batch_tokens_max) +
                             " tokens");
+  }
+  squares_ = step.squares;
+  if (!squares_.sums.empty() &&
+      (squares_.sums.size() != activation_columns(hyper) || squares_.first > tokens_.size() ||
+       squares_.count > tokens_.size() - squares_.first)) {
+    return invalid_argument("sums of squares that do not fit the step");
   }
   HF_TRY(split_into_runs(hyper, options, cache));
   HF_TRY(collect_wanted(options));

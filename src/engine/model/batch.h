@@ -43,6 +43,7 @@ class Batch {
   std::span<const Wanted> wanted() const { return wanted_; }
   std::uint32_t logits_rows() const { return logits_rows_; }
   std::uint32_t hidden_rows() const { return hidden_rows_; }
+  const SquareSums& squares() const { return squares_; }
 
  private:
   struct Run {  // consecutive tokens of one sequence
@@ -57,6 +58,7 @@ class Batch {
   void cut_blocks(const kvcache::PagedKvCache& cache);
 
   std::span<const StepToken> tokens_;
+  SquareSums squares_;
   std::vector<Run> runs_;
   std::vector<std::byte* const*> pages_;  // [tokens]: page table of the token's sequence
   std::vector<tensor::AttentionBlock> blocks_;

@@ -142,6 +142,7 @@ void DecoderPass::linear(const Worker& worker, const tensor::LinearWeights& weig
 
 void DecoderPass::attention_block(Worker& worker, const Stream& stream, std::uint32_t layer) const {
   const LayerWeights& w = weights_.layers[layer];
+  observe(worker, layer, 0, stream.normed);
   project_qkv(worker, stream.normed, layer);
   worker.barrier();
   Activations out = s_.attended;
@@ -168,8 +169,25 @@ void DecoderPass::attention_block(Worker& worker, const Stream& stream, std::uin
     }
     worker.barrier();
   }
+  observe(worker, layer, 1, s_.attended);
   linear(worker, w.attn_output, w.attn_output_bias, s_.attended, n_tokens(), s_.projected.data());
   worker.barrier();
+}
+
+void DecoderPass::observe(const Worker& worker, std::uint32_t layer, std::size_t slot,
+                          const Activations& in) const {
+  const SquareSums& squares = batch_.squares();
+  if (squares.sums.empty()) return;
+  const std::size_t before[] = {0, h_.n_embd, h_.n_embd + h_.q_size(), 2 * h_.n_embd + h_.q_size()};
+  const std::size_t layer_columns = 2 * std::size_t{h_.n_embd} + h_.q_size() + h_.n_ff;
+  double* sums = squares.sums.data() + layer * layer_columns + before[slot];
+  const Range columns = worker.share(in.k);
+  for (std::size_t i = squares.first; i < squares.first + squares.count; ++i) {
+    const float* row = in.row(i);
+    for (std::size_t c = columns.begin; c < columns.end; ++c) {
+      sums[c] += static_cast<double>(row[c]) * static_cast<double>(row[c]);
+    }
+  }
 }
 
 void DecoderPass::qkv_rows(const Activations& in, const LayerWeights& w, Range groups) const {
@@ -289,8 +307,10 @@ void DecoderPass::feed_forward(Worker& worker, const Stream& stream, std::uint32
   const LayerWeights& w = weights_.layers[layer];
   next_input(worker, stream, {true, w.post_attention_norm}, w.ffn_norm,
              w.gate.reads_quantised() || w.up.reads_quantised());
+  observe(worker, layer, 2, stream.normed);
   gate_up(worker, stream.normed, w);
   worker.barrier();
+  observe(worker, layer, 3, s_.feed);
   linear(worker, w.down, {}, s_.feed, n_tokens(), s_.projected.data());
   worker.barrier();
 }

@@ -70,6 +70,11 @@ class DecoderPass {
   void head(tensor::Worker& worker, const Stream& stream, const Addend& addend) const;
   void finish_logits(const tensor::Worker& worker) const;
 
+  // Adds the squares of what a slot's matrices read, where the step asks for them. Each thread
+  // takes a share of the columns and every token in order, so the sums do not depend on the team.
+  void observe(const tensor::Worker& worker, std::uint32_t layer, std::size_t slot,
+               const tensor::Activations& in) const;
+
   std::uint32_t n_tokens() const { return static_cast<std::uint32_t>(batch_.tokens().size()); }
 
   const Hyperparameters& h_;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <deque>
 
+#include "holdfast/model/importance.h"
 #include "sequence.h"
 #include "speculator.h"
 
@@ -43,6 +44,7 @@ bool Sequence::wants_row(std::size_t position) const {
     return position + 1 >= prompt_tokens || request.generate->want_prompt_logprobs;
   }
   const Evaluate& e = *request.evaluate;
+  if (e.kind == Evaluate::Kind::kImportance) return false;
   if (e.kind == Evaluate::Kind::kScore)
     return position + 1 >= e.score_from && position + 1 < request.tokens.size();
   return next_position < e.positions.size() &&
@@ -74,6 +76,7 @@ struct Engine::Impl {
       std::size_t end;
     };
     std::vector<Part> parts;
+    model::SquareSums squares;
     std::size_t logits_rows = 0;
     std::size_t hidden_rows = 0;
     std::size_t answers_tokens = 0;  // at the front: those of answers, guesses included
@@ -106,6 +109,7 @@ struct Engine::Impl {
   void deliver_generated(Sequence& s, const Batch::Part& part, std::span<const float> rows);
   void deliver_answer(Sequence& s, std::span<const float> rows);
   void deliver_evaluated(Sequence& s, std::span<const float> rows, std::size_t width);
+  void deliver_importance(Sequence& s);
   void begin_answer(Sequence& s, std::uint64_t time_ns);
   TokenOutput describe(const Sequence& s, const sampler::Sample& sample) const;
   void sample_next(Sequence& s, std::span<const float> logits);
@@ -128,6 +132,11 @@ bool Engine::Impl::check_evaluate(const Request& request) {
     if (e.score_from >= 1 && e.score_from < request.tokens.size()) return true;
     fail(request.id,
          invalid_argument("score_from must leave at least one token before and one to score"));
+    return false;
+  }
+  if (e.kind == Evaluate::Kind::kImportance) {
+    if (e.positions.empty()) return true;
+    fail(request.id, invalid_argument("importance is of all tokens, not of positions"));
     return false;
   }
   const bool ascending = std::adjacent_find(e.positions.begin(), e.positions.end(),
@@ -278,6 +287,10 @@ void Engine::Impl::finish(Sequence& s, FinishReason reason, std::string stop_str
 
 // Adds up to `budget` tokens of a sequence, fewer where the step's rows are used up.
 void Engine::Impl::add_part(Batch& batch, Sequence& s, std::size_t budget) {
+  const bool importance =
+      s.request.evaluate && s.request.evaluate->kind == Evaluate::Kind::kImportance;
+  // The sums of a step are those of one sequence; another one waits for the next.
+  if (importance && !batch.squares.sums.empty()) return;
   const bool hidden = s.request.evaluate && s.request.evaluate->kind == Evaluate::Kind::kHidden;
   std::size_t& rows = hidden ? batch.hidden_rows : batch.logits_rows;
   const std::size_t rows_max =
@@ -294,7 +307,13 @@ void Engine::Impl::add_part(Batch& batch, Sequence& s, std::size_t budget) {
                             .wants_logits = wants && !hidden,
                             .wants_hidden = wants && hidden});
   }
-  if (position > s.computed) batch.parts.push_back({&s, s.computed, position});
+  if (position == s.computed) return;
+  if (importance) {
+    s.squares.resize(model::activation_columns(parts.model.hyperparameters()));
+    const std::size_t count = position - s.computed;
+    batch.squares = {s.squares, batch.tokens.size() - count, count};
+  }
+  batch.parts.push_back({&s, s.computed, position});
 }
 
 void Engine::Impl::guess_ahead() {
@@ -354,6 +373,7 @@ void Engine::step() {
   if (batch.tokens.empty()) return;
   model::Step step;
   step.tokens = batch.tokens;
+  step.squares = batch.squares;
   const std::uint64_t begin = now_ns(e.parts.clock);
   const Status status = e.parts.model.forward(e.parts.team, e.parts.kernels, e.parts.cache, step);
   ++e.totals.steps;
@@ -422,6 +442,8 @@ void Engine::Impl::deliver(const Batch& batch, const model::Step& step) {
     } else if (s.request.evaluate->kind == Evaluate::Kind::kLogits) {
       deliver_evaluated(s, step.logits.subspan(logits_row * vocab(), rows * vocab()), vocab());
       logits_row += rows;
+    } else if (s.request.evaluate->kind == Evaluate::Kind::kImportance) {
+      if (s.computed == s.request.tokens.size()) deliver_importance(s);
     } else {
       for (std::size_t r = 0; r < rows; ++r) s.nll += row_scores[logits_row + r];
       s.scored += static_cast<std::uint32_t>(rows);
@@ -444,6 +466,17 @@ void Engine::Impl::deliver_evaluated(Sequence& s, std::span<const float> rows, s
   }
   // Tokens after the last wanted position need not be computed.
   if (s.next_position == s.request.evaluate->positions.size()) finish(s, FinishReason::kStop);
+}
+
+void Engine::Impl::deliver_importance(Sequence& s) {
+  std::uint32_t row = 0;
+  auto at = s.squares.begin();
+  for (const model::ActivationSlot& slot : model::activation_slots(parts.model.hyperparameters())) {
+    const std::vector<float> values(at, at + slot.columns);
+    sink.on_rows(s.request.id, row++, slot.columns, values);
+    at += slot.columns;
+  }
+  finish(s, FinishReason::kStop);
 }
 
 TokenOutput Engine::Impl::describe(const Sequence& s, const sampler::Sample& sample) const {

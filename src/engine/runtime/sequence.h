@@ -54,6 +54,7 @@ struct Sequence {
 
   // Evaluation.
   std::size_t next_position = 0;  // index into evaluate->positions
+  std::vector<double> squares;    // kImportance: model::SquareSums::sums
   double nll = 0;
   std::uint32_t scored = 0;
 

@@ -142,7 +142,7 @@ void fields(C& c, Cancel& m) {
 template <typename C>
 void fields(C& c, Evaluate& m) {
   c.number(m.request);
-  c.enumeration(m.kind, EvaluateKind::kScore);
+  c.enumeration(m.kind, EvaluateKind::kImportance);
   c.numbers(m.tokens, kTokensMax);
   c.enumeration(m.choice, PositionChoice::kList);
   c.numbers(m.positions, kTokensMax);

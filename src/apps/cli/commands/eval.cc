@@ -11,6 +11,7 @@
 #include "../local_model.h"
 #include "../output.h"
 #include "../perplexity.h"
+#include "eval_imatrix.h"
 #include "eval_rows.h"
 #include "holdfast/chat/template.h"
 #include "holdfast/crypto/sha256.h"
@@ -460,6 +461,23 @@ void add_eval(Registrar& r) {
   perplexity->add_option("--file", flags->file, "The text")->type_name("FILE")->required();
   add_engine_flags(*perplexity, *flags);
   r.bind(*perplexity, [flags](Context& c) { return eval_perplexity(c, *flags); });
+
+  auto imatrix_flags = std::make_shared<ImatrixFlags>();
+  CLI::App* imatrix = eval.add_subcommand("imatrix", "Importance matrix of a model over a text");
+  imatrix->fallthrough();
+  imatrix->add_option("MODEL", imatrix_flags->model, "Name of a model, or a GGUF file")->required();
+  imatrix->add_option("--file", imatrix_flags->file, "The text")->type_name("FILE")->required();
+  imatrix->add_option("--output", imatrix_flags->output, "The importance matrix, in GGUF form")
+      ->type_name("FILE")
+      ->required();
+  imatrix->add_option("--context", imatrix_flags->context, "Tokens of one chunk")
+      ->check(CLI::Range(1, 1 << 27));
+  imatrix->add_option("--chunks", imatrix_flags->chunks, "Chunks to read; without it all")
+      ->check(CLI::Range(1, 1 << 27));
+  imatrix->add_option("--threads", imatrix_flags->threads, "Compute threads")
+      ->check(CLI::Range(1, 256));
+  imatrix->add_option("--isa", imatrix_flags->isa, "Instruction set: scalar, avx2, avx512 or neon");
+  r.bind(*imatrix, [imatrix_flags](Context& c) { return eval_imatrix(c, *imatrix_flags); });
 }
 
 }  // namespace holdfast::cli

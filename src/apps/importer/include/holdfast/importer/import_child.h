@@ -17,4 +17,8 @@ Status run_import_jailed(unsigned n_parts);
 // was sent; the error is returned too, for the exit status. Call it inside the jail.
 Status run_import(platform::UniqueFd control);
 
+// The child of a quantisation (quantize.h): as run_import_jailed(), where `n_inputs` counts the
+// parts and the importance matrix.
+Status run_quantize_jailed(unsigned n_inputs);
+
 }  // namespace holdfast::importer

@@ -75,10 +75,20 @@ struct StepToken {
   bool wants_hidden = false;
 };
 
+// Where a step adds the squares of what its matrices read, for importance matrices.
+struct SquareSums {
+  // [activation_columns(hyper)], slots in the order of activation_slots(); empty: nothing is added.
+  std::span<double> sums;
+  // The step's tokens that count, [first, first + count).
+  std::size_t first = 0;
+  std::size_t count = 0;
+};
+
 // What forward() computes in one go: the caller fills `tokens`; the results are views into the
 // model's memory that stay valid until its next forward().
 struct Step {
   std::span<const StepToken> tokens;
+  SquareSums squares = {};
 
   std::span<const float> logits;  // [tokens that want them, in order][n_vocab]
   std::span<const float> hidden;  // [tokens that want it, in order][n_embd]: after the last norm

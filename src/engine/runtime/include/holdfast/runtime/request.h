@@ -29,7 +29,9 @@ struct Generate {
 
 // Compute what the model makes of given tokens.
 struct Evaluate {
-  enum class Kind : std::uint8_t { kLogits, kHidden, kScore };
+  // kImportance: one row per slot of model::activation_slots(), the sums over all tokens of the
+  // squares of the activations there.
+  enum class Kind : std::uint8_t { kLogits, kHidden, kScore, kImportance };
   Kind kind = Kind::kLogits;
   std::vector<std::uint32_t> positions;  // ascending; kLogits and kHidden: one row each
   std::uint32_t score_from =
@@ -100,7 +102,8 @@ class OutputSink {
   // `text` is whole UTF-8 characters and no part of a stop string; it may lag behind the token.
   virtual void on_token(RequestId id, TokenOutput token, std::string text) = 0;
   virtual void on_finished(RequestId id, FinishedOutput finished) = 0;
-  // Rows [first_row, first_row + n) of an evaluation, each `width` floats.
+  // Rows [first_row, first_row + n) of an evaluation, each `width` floats; rows of other calls may
+  // be of another width.
   virtual void on_rows(RequestId id, std::uint32_t first_row, std::uint32_t width,
                        std::span<const float> values) = 0;
   // Sum of negative log-likelihoods (nats) over `count` tokens.

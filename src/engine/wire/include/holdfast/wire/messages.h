@@ -182,7 +182,14 @@ struct Cancel {
   bool operator==(const Cancel&) const = default;
 };
 
-enum class EvaluateKind : std::uint8_t { kLogits = 0, kEmbedding = 1, kPooled = 2, kScore = 3 };
+// kImportance: sums of squared activations, one row per place where matrices read them.
+enum class EvaluateKind : std::uint8_t {
+  kLogits = 0,
+  kEmbedding = 1,
+  kPooled = 2,
+  kScore = 3,
+  kImportance = 4,
+};
 enum class PositionChoice : std::uint8_t { kLast = 0, kAll = 1, kList = 2 };
 
 // Answered by Rows... and Finished, or Scores and Finished, or ErrorReply.
