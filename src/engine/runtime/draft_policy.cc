@@ -24,6 +24,10 @@ constexpr double kOutlier = 2.0;
 // Remembers about the last ten guesses of a kind.
 constexpr double kLearnRight = 0.1;
 
+// Guesses must promise this much more tokens per second than none. Both sides of the comparison are
+// estimates, and taking whatever looks better by a hair means taking mostly what was overestimated.
+constexpr double kWorthwhile = 1.1;
+
 double linear_cost(std::size_t width, double slope) {
   return 1.0 + slope * static_cast<double>(width - 1);
 }
@@ -92,7 +96,7 @@ std::vector<std::size_t> plan_drafts(std::span<const DraftCandidate> candidates,
            static_cast<double>(guesses) * guess_seconds;
   };
   double tokens = static_cast<double>(sequences);
-  double best_rate = tokens / seconds(0);
+  double best_rate = tokens / seconds(0) * (costs == nullptr ? 1.0 : kWorthwhile);
   for (std::size_t guesses = 1; guesses <= tokens_max; ++guesses) {
     const auto next = std::max_element(worth.begin(), worth.end());
     if (next == worth.end() || *next <= 0) break;

@@ -36,7 +36,7 @@ TEST(StepCosts, EstimatesWhatItHasNotSeen) {
   EXPECT_GT(c.at(8), 0.010);
   EXPECT_LT(c.at(8), 0.030);
   c.observe(9, 0.050);
-  EXPECT_NEAR(c.at(5), 0.030, 1e-12);  // between the two
+  EXPECT_NEAR(c.at(5), 0.030, 1e-12);   // between the two
   EXPECT_NEAR(c.at(16), 0.085, 1e-12);  // as the two go on
 }
 
@@ -71,6 +71,19 @@ TEST(PlanDrafts, DoesNotGuessWhereATokenMoreCostsAsMuchAsAStep) {
   const StepCosts dear = machine(1.0);
   const Acceptance right = taught(true);
   EXPECT_EQ(plan_drafts(std::vector<DraftCandidate>{{12, 4, &right}}, 1, 16, &dear), Counts{0});
+}
+
+TEST(PlanDrafts, AGainWithinTheErrorOfTheEstimatesIsNotTaken) {
+  Acceptance third;  // right about one time in three
+  for (int i = 0; i < 60; ++i) third.observe(2, i % 3 == 0);
+  const double p = third.probability(2);
+  ASSERT_GT(p, 0.2);
+  ASSERT_LT(p, 0.45);
+  const std::vector<DraftCandidate> one{{1, 2, &third}};
+  const StepCosts near = machine((1 + p) / 1.04 - 1);  // four percent would be gained
+  EXPECT_EQ(plan_drafts(one, 1, 16, &near), Counts{0});
+  const StepCosts far = machine((1 + p) / 1.2 - 1);
+  EXPECT_EQ(plan_drafts(one, 1, 16, &far), Counts{1});
 }
 
 TEST(PlanDrafts, CountsTheTimeOfGuessing) {
