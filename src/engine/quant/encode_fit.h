@@ -221,8 +221,11 @@ Moments moments(const Part<kN>& part, const Levels<kN>& levels) {
 // The s and m that are best for given levels; m at most 0 where the format cannot hold more.
 inline Affine best_affine(const Moments& k, bool m_above_zero) {
   const float determinant = k.w * k.ll - k.l * k.l;
-  if (!(determinant > 0))
-    return {0.0f, k.w > 0 ? std::min(k.x / k.w, m_above_zero ? INFINITY : 0.0f) : 0.0f};
+  if (!(determinant > 0)) {  // all levels are the same
+    const float mean = k.w > 0 ? k.x / k.w : 0.0f;
+    if (mean <= 0 || m_above_zero) return {0.0f, mean};
+    return {k.ll > 0 ? k.xl / k.ll : 0.0f, 0.0f};
+  }
   Affine a{(k.w * k.xl - k.x * k.l) / determinant, (k.ll * k.x - k.l * k.xl) / determinant};
   if (a.m > 0 && !m_above_zero) a = {k.ll > 0 ? k.xl / k.ll : 0.0f, 0.0f};
   return a;
