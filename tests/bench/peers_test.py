@@ -57,6 +57,16 @@ class Missing(unittest.TestCase):
             self.assertIn(part, done.stderr)
         self.assertNotIn("Traceback", done.stderr)
 
+    def test_programs_of_the_chosen_tests_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program(pathlib.Path(folder) / "llama-bench", "")
+            for tests, wanted in (("prefill,decode", None), ("prefill,start", "llama-completion"), ("batch", "llama-batched-bench")):
+                done = subprocess.run([sys.executable, RUN, "measure", "--out", "x", "--model", "/no/model.gguf", "--tests", tests,
+                                       "--llama", folder], capture_output=True, text=True)
+                self.assertIn("/no/model.gguf", done.stderr)
+                self.assertEqual("(--llama)" in done.stderr, wanted is not None, done.stderr)
+                self.assertIn(wanted or "", done.stderr)
+
     def test_no_such_result(self):
         done = subprocess.run([sys.executable, RUN, "table", "no-such-result"], capture_output=True, text=True)
         self.assertNotEqual(done.returncode, 0)
@@ -69,7 +79,8 @@ class Measure(unittest.TestCase):
         root = pathlib.Path(self.folder.name)
         self.root = root
         program(root / "tools" / "engines", TOOL)
-        program(root / "llama" / "llama-bench", "")
+        for name in ("llama-bench", "llama-batched-bench", "llama-completion"):
+            program(root / "llama" / name, "")
         program(root / "holdfast", "#!/bin/sh\nexit 0\n")
         (root / "model.gguf").write_text("")
         run.RESULTS = root
