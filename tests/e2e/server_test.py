@@ -83,6 +83,9 @@ class Crash(Case):
             answers = []
             asking = threading.Thread(
                 target=lambda: answers.append(server.post("/v1/completions", STORY)))
+            # A stopped engine cannot finish before it is killed, however fast the machine is.
+            for pid in children_of(server.process.pid):
+                os.kill(pid, signal.SIGSTOP)
             asking.start()
             time.sleep(1)
             for pid in children_of(server.process.pid):

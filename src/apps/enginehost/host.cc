@@ -12,6 +12,7 @@
 #include "holdfast/kernels/select.h"
 #include "holdfast/model/importance.h"
 #include "holdfast/platform/clock.h"
+#include "holdfast/platform/cpu.h"
 #include "holdfast/runtime/engine.h"
 #include "holdfast/runtime/prompt.h"
 #include "load.h"
@@ -392,6 +393,8 @@ std::unique_ptr<LoadedModel> load(wire::Channel& channel, const jail::JailReport
 }  // namespace
 
 int run_engine(const HostOptions& options) {
+  // Asks for registers by a system call that the jail refuses; what it found is kept.
+  platform::CpuFeatures::detect();
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kEngine;
   profile.keep_fds = {options.control_fd, kPackFd, kDraftPackFd};

@@ -4,6 +4,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -32,6 +34,14 @@ std::uint64_t read_xcr0() {
   std::uint32_t high = 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (std::uint64_t{high} << 32) | low;
+}
+
+// Linux gives the tile registers only to processes that ask (arch_prctl(2), since 5.16); threads
+// inherit the permission, programs that are executed do not.
+bool may_use_tiles() {
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 
 void read_names(CpuFeatures& f) {
@@ -80,7 +90,7 @@ void detect_isa(CpuFeatures& f) {
     f.avx_vnni = bit(leaf7_1.a, 4);
   }
   if (f.avx2 && (xcr0 & kAvx512State) == kAvx512State) read_avx512(f, leaf7, leaf7_1);
-  if ((xcr0 & kAmxState) == kAmxState) {
+  if ((xcr0 & kAmxState) == kAmxState && bit(leaf7.d, 24) && may_use_tiles()) {
     f.amx_bf16 = bit(leaf7.d, 22);
     f.amx_tile = bit(leaf7.d, 24);
     f.amx_int8 = bit(leaf7.d, 25);
@@ -108,10 +118,13 @@ void detect_isa(CpuFeatures&) {}
 
 }  // namespace
 
-CpuFeatures CpuFeatures::detect() {
-  CpuFeatures f;
-  detect_isa(f);
-  return f;
+const CpuFeatures& CpuFeatures::detect() {
+  static const CpuFeatures features = [] {
+    CpuFeatures f;
+    detect_isa(f);
+    return f;
+  }();
+  return features;
 }
 
 }  // namespace holdfast::platform

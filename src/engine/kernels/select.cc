@@ -11,6 +11,7 @@ extern const KernelTable kKernelsScalar;
 extern const KernelTable kKernelsAvx2;
 extern const KernelTable kKernelsAvxVnni;
 extern const KernelTable kKernelsAvx512;
+extern const KernelTable kKernelsAmx;
 #endif
 #if HOLDFAST_KERNELS_NEON
 extern const KernelTable kKernelsNeon;
@@ -30,10 +31,12 @@ struct Candidate {
 constexpr const KernelTable* kAvx2 = &kKernelsAvx2;
 constexpr const KernelTable* kAvxVnni = &kKernelsAvxVnni;
 constexpr const KernelTable* kAvx512 = &kKernelsAvx512;
+constexpr const KernelTable* kAmx = &kKernelsAmx;
 #else
 constexpr const KernelTable* kAvx2 = nullptr;
 constexpr const KernelTable* kAvxVnni = nullptr;
 constexpr const KernelTable* kAvx512 = nullptr;
+constexpr const KernelTable* kAmx = nullptr;
 #endif
 #if HOLDFAST_KERNELS_NEON
 constexpr const KernelTable* kNeon = &kKernelsNeon;
@@ -48,6 +51,10 @@ constexpr std::array<std::string_view, kKvTypes> kKvTypeNames = {
 };
 
 bool has_avx2(const platform::CpuFeatures& cpu) { return cpu.avx2 && cpu.fma && cpu.f16c; }
+bool has_avx512(const platform::CpuFeatures& cpu) {
+  return has_avx2(cpu) && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq &&
+         cpu.avx512vnni;
+}
 
 // The worst first.
 constexpr std::array kCandidates = {
@@ -58,10 +65,10 @@ constexpr std::array kCandidates = {
     Candidate{"avxvnni", kAvxVnni,
               [](const platform::CpuFeatures& cpu) { return has_avx2(cpu) && cpu.avx_vnni; }},
     // A machine with AVX-512 but without VNNI is served by the AVX2 table.
-    Candidate{"avx512", kAvx512,
+    Candidate{"avx512", kAvx512, has_avx512},
+    Candidate{"amx", kAmx,
               [](const platform::CpuFeatures& cpu) {
-                return has_avx2(cpu) && cpu.avx512f && cpu.avx512bw && cpu.avx512vl &&
-                       cpu.avx512dq && cpu.avx512vnni;
+                return has_avx512(cpu) && cpu.amx_tile && cpu.amx_int8;
               }},
 };
 
@@ -81,7 +88,7 @@ Result<const KernelTable*> select_kernels(const platform::CpuFeatures& cpu,
                        "' was asked for, but this machine or this build does not have it.");
   }
   return invalid_argument("Unknown instruction set '" + std::string(forced) +
-                          "'; known are scalar, avx2, avxvnni, avx512 and neon.");
+                          "'; known are scalar, avx2, avxvnni, avx512, amx and neon.");
 }
 
 std::vector<const KernelTable*> available_kernels(const platform::CpuFeatures& cpu) {

@@ -12,12 +12,10 @@ namespace {
 // Columns per pass over a thread's rows: their int8 activations stay in the L2 cache (1 MiB and
 // more) beside the weights that stream through. The cut changes no result: columns are independent.
 constexpr std::size_t kPanelBytes = 384 << 10;
-constexpr std::uint32_t kPanelColumnsMin = 48;
 
-std::uint32_t panel_columns(std::size_t row_bytes) {
-  const auto columns =
-      static_cast<std::uint32_t>(kPanelBytes / std::max<std::size_t>(row_bytes, 1));
-  return std::max(columns / 12 * 12, kPanelColumnsMin);
+std::uint32_t panel_columns(const kernels::KernelTable& kernels, std::size_t row_bytes) {
+  const std::size_t columns = kPanelBytes / std::max<std::size_t>(row_bytes, 1);
+  return static_cast<std::uint32_t>(std::max(columns / 48 * 48, kernels.pass_columns));
 }
 
 }  // namespace
@@ -82,7 +80,8 @@ void linear_groups(const kernels::KernelTable& kernels, const LinearWeights& wei
   const auto first = static_cast<std::uint32_t>(groups.begin);
   const auto last = static_cast<std::uint32_t>(groups.end);
   const bool quantised = weights.reads_quantised();
-  const std::uint32_t panel = panel_columns(quantised ? in.q_stride : in.k * sizeof(float));
+  const std::uint32_t panel =
+      panel_columns(kernels, quantised ? in.q_stride : in.k * sizeof(float));
   for (std::uint32_t i = 0; i < n; i += panel) {
     const std::uint32_t columns = std::min(panel, n - i);
     float* y = out + i * out_stride;

@@ -52,7 +52,7 @@ void add_engine_flags(CLI::App& c, EvalFlags& f) {
       ->check(CLI::Range(1, 1 << 27));
   c.add_option("--kv-type", f.kv_type, "Number format of the KV cache: f16, f32, q8_0 or q4_0")
       ->check(CLI::IsMember({"f16", "f32", "q8_0", "q4_0"}));
-  c.add_option("--isa", f.isa, "Instruction set: scalar, avx2, avxvnni, avx512 or neon");
+  c.add_option("--isa", f.isa, "Instruction set: scalar, avx2, avxvnni, avx512, amx or neon");
 }
 
 Result<std::unique_ptr<backend::EngineProcess>> start(const Context& context, const EvalFlags& f,

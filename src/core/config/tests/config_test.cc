@@ -64,7 +64,7 @@ TEST_F(ConfigTest, ForcedIsaHasItsShortVariable) {
   input_.environment["HOLDFAST_FORCE_ISA"] = "avx2";
   EXPECT_EQ(Settings::load(input_)->text(Setting::engine_force_isa), "avx2");
   input_.environment["HOLDFAST_FORCE_ISA"] = "mmx";
-  EXPECT_NE(failure().find("one of scalar avx2 avxvnni avx512 neon"), std::string::npos)
+  EXPECT_NE(failure().find("one of scalar avx2 avxvnni avx512 amx neon"), std::string::npos)
       << failure();
 }
 

@@ -40,7 +40,8 @@ constexpr int kTileColumnsMax =
 constexpr int kDotColumns = HF_DPBUSD == 0 ? 8 : 4;
 constexpr int kFloatColumnsMax = 6;  // 12 accumulators + 2 weights + 1 broadcast of 16 registers
 constexpr int kFloatGroupsOneColumn = 4;  // 8 independent chains hide the latency of fma
-constexpr int kScoreRowsMax = 6;  // x key groups: 12 sums + 2 keys + 1 broadcast of 16 registers
+constexpr int kScoreRowsMax = 6;
+constexpr int kScoreSums = 6;  // rows x key groups: 12 sums + 2 keys + 1 broadcast of 16 registers
 constexpr int kValueRowsMax = 6;
 constexpr int kValueSums = 6;  // rows x vectors of values, likewise
 // Chains of additions alone are short and products need registers; vpdpbusd has 5 cycles latency.

@@ -28,9 +28,10 @@ constexpr int kTileColumnsMax =
     12;  // 12 f32 accumulators + 8 quads of codes + scale and temporaries: 32 registers
 constexpr int kDotColumns = 1;  // columns are independent: out-of-order execution overlaps them
 constexpr int kFloatColumnsMax = 12;
-constexpr int kScoreRowsMax = 12;  // rows x key groups held in registers by attention
-constexpr int kValueRowsMax = 6;
-constexpr int kValueSums = 24;            // rows x vectors of values held in registers
+constexpr int kScoreRowsMax = 12;
+constexpr int kScoreSums = 24;  // rows x key groups held in registers by attention
+constexpr int kValueRowsMax = 12;
+constexpr int kValueSums = 24;            // rows x vectors of values, likewise
 constexpr int kFloatGroupsOneColumn = 4;  // independent chains that hide the latency of fma
 constexpr int kPeakDotSums = 12;          // independent chains that hide the latency
 constexpr int kPeakFmaSums = 12;

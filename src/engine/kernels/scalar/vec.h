@@ -24,6 +24,7 @@ struct Q {
 };
 
 constexpr int kScoreRowsMax = 1;
+constexpr int kScoreSums = 1;
 constexpr int kValueRowsMax = 1;
 constexpr int kValueSums = 1;
 constexpr int kPeakDotSums = 1;

@@ -160,6 +160,24 @@ TEST_P(QuantGemmTest, ManyColumnsAndAnySplitOfGroupsGiveTheSameBits) {
   }
 }
 
+TEST_P(QuantGemmTest, MoreColumnsThanOnePassGiveTheSameBits) {
+  Random random(18);
+  const std::uint32_t k = 768;
+  const std::uint32_t rows = 17;
+  const std::uint32_t n = 300;
+  const auto matrix = random_matrix(random, GetParam(), rows, k);
+  const Activations x(scalar(), random_floats(random, std::size_t{n} * k), n, k);
+  const Output want = run(scalar(), GetParam(), matrix, rows, x.view());
+  for (const KernelTable* table : tables()) {
+    for (const std::uint32_t columns : {17u, 33u, 257u, n}) {
+      const Output got = run(*table, GetParam(), matrix, rows, x.view(0, columns));
+      ASSERT_TRUE(
+          same_bits(got.values.data(), want.values.data(), (columns - 1) * got.stride + rows))
+          << table->isa << " columns " << columns;
+    }
+  }
+}
+
 // Weights beyond what one round of column tiles keeps in the L2 cache, and more k than one panel
 // holds.
 TEST_P(QuantGemmTest, LargeMatricesGiveTheSameBits) {

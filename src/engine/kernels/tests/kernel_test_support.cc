@@ -17,6 +17,7 @@
 namespace holdfast::kernels {
 extern const KernelTable kKernelsAvxVnniEmulated;
 extern const KernelTable kKernelsAvx512Emulated;
+extern const KernelTable kKernelsAmxEmulated;
 }  // namespace holdfast::kernels
 #endif
 
@@ -33,7 +34,8 @@ std::vector<const KernelTable*> all_tables() {
         return std::string_view(table->isa) == emulated.isa;
       });
     };
-    for (const KernelTable* emulated : {&kKernelsAvxVnniEmulated, &kKernelsAvx512Emulated}) {
+    for (const KernelTable* emulated :
+         {&kKernelsAvxVnniEmulated, &kKernelsAvx512Emulated, &kKernelsAmxEmulated}) {
       if (!runs(*emulated)) all.push_back(emulated);
     }
   }

@@ -27,7 +27,7 @@ TEST(SelectTest, BareMachineGetsTheScalarTable) {
 }
 
 TEST(SelectTest, ForcedTableThatTheMachineLacksIsUnsupportedAndNamed) {
-  for (const char* isa : {"avx2", "avxvnni", "avx512", "neon"}) {
+  for (const char* isa : {"avx2", "avxvnni", "avx512", "amx", "neon"}) {
     const auto chosen = select_kernels(CpuFeatures{}, isa);
     ASSERT_FALSE(chosen.ok());
     EXPECT_EQ(chosen.error().code(), ErrorCode::kUnsupported);
@@ -75,6 +75,11 @@ TEST(SelectTest, EveryFeatureOfATableIsNeeded) {
     without.*needed = false;
     EXPECT_STREQ(select_kernels(without, "").value()->isa, "scalar");
   }
+  all.amx_tile = true;
+  EXPECT_STREQ(select_kernels(all, "").value()->isa, "avx512");
+  all.amx_int8 = true;
+  EXPECT_STREQ(select_kernels(all, "").value()->isa, "amx");
+  EXPECT_STREQ(select_kernels(all, "avx512").value()->isa, "avx512");
 }
 
 TEST(SelectTest, DotProductsOfBytesAreBetterThanAvx2AndWorseThanAvx512) {

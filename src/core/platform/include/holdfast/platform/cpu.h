@@ -40,7 +40,9 @@ struct CpuFeatures {
   bool bf16 = false;        // aarch64
   bool sve = false;
 
-  static CpuFeatures detect();
+  // Thread-safe; looks once. The first call asks the system for the AMX tile registers on behalf of
+  // the process, so it belongs before a system call filter.
+  static const CpuFeatures& detect();
 };
 
 // Numbers of processors as the kernel writes them and as taskset reads them: "0-3,8". In the order

@@ -118,7 +118,9 @@ struct KvKernels {
 // Static data; its functions as the contract above says. The names of the matrix kernels come from
 // formats.def.
 struct KernelTable {
-  const char* isa;  // "scalar", "avx2", "avxvnni", "avx512", "neon": the name that forces it
+  const char* isa;  // "scalar", "avx2", "avxvnni", "avx512", "amx", "neon": the name that forces it
+  // Columns per call, where there are as many, for which quantised weights are decoded once.
+  std::size_t pass_columns;
 
   // W x for quantised weights. 32 k at a time, in ascending order, with `dot` exact integers:
   //   one scale:   acc = fma(float(dot(q - zero)), dw * d, acc)
