@@ -153,7 +153,7 @@ struct KernelTable {
   void (*gelu_tanh_mul)(const float* gate, const float* up, std::uint32_t n, float* out);
   // out = cap * tanh(x / cap)
   void (*softcap)(const float* x, float cap, std::uint32_t n, float* out);
-  // out = exp(x)
+  // out = exp(x), 0 where that is below 2^-126
   void (*exp)(const float* x, std::uint32_t n, float* out);
   // out = softmax(x); out may be x. n >= 1.
   void (*softmax)(const float* x, std::uint32_t n, float* out);
