@@ -1,5 +1,3 @@
-#include <sched.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -8,6 +6,7 @@
 #include <string_view>
 
 #include "holdfast/platform/cpu.h"
+#include "holdfast/platform/machine_state.h"
 #include "holdfast/platform/thread.h"
 #include "kernel_file.h"
 
@@ -46,31 +45,14 @@ std::string core_identity(const std::string& root, int cpu) {
   return *package + "/" + *core;
 }
 
-// The mask may be wider than cpu_set_t on large machines.
-std::vector<int> affinity_mask() {
-  for (std::size_t cpus = 1024; cpus <= 65536; cpus *= 2) {
-    cpu_set_t* set = CPU_ALLOC(cpus);
-    if (set == nullptr) break;
-    const std::size_t bytes = CPU_ALLOC_SIZE(cpus);
-    std::vector<int> out;
-    const bool ok = ::sched_getaffinity(0, bytes, set) == 0;
-    for (std::size_t i = 0; ok && i < cpus; ++i) {
-      if (CPU_ISSET_S(i, bytes, set)) out.push_back(static_cast<int>(i));
-    }
-    CPU_FREE(set);
-    if (ok) return out;
-  }
-  return {};
-}
-
 // Another machine's root says which processors are allowed; where it does not, and on this machine,
 // the system is asked.
 std::vector<int> allowed_cpus(const std::string& root) {
-  if (root.empty()) return affinity_mask();
+  if (root.empty()) return allowed_processors();
   const auto status = read_kernel_file(root + "/proc/self/status");
   constexpr std::string_view kKey = "Cpus_allowed_list:";
   const std::size_t at = status ? status->find(kKey) : std::string::npos;
-  if (at == std::string::npos) return affinity_mask();
+  if (at == std::string::npos) return allowed_processors();
   std::string_view list = std::string_view(*status).substr(at + kKey.size());
   list = list.substr(0, list.find('\n'));
   list.remove_prefix(std::min(list.find_first_not_of(" \t"), list.size()));

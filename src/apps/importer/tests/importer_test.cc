@@ -2,15 +2,13 @@
 #include "holdfast/importer/importer.h"
 
 #include <gmock/gmock.h>
-#include <stdlib.h>
 
 #include <chrono>
-#include <fstream>
 #include <optional>
 #include <thread>
 
-#include "golden_files.h"
 #include "holdfast/vault/pack_reader.h"
+#include "working_folder.h"
 
 namespace holdfast::importer {
 namespace {
@@ -18,15 +16,13 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const std::string kChild = HOLDFAST_BINARY_DIR "/bin/importer_test_child";
+using testing::kChild;
 
-class Importer : public ::testing::Test {
+class Importer : public testing::WorkingFolder {
  protected:
   void SetUp() override {
-    if (testing::golden_names().empty()) GTEST_SKIP() << "no golden files";
-    std::string pattern = ::testing::TempDir() + "/holdfast-import-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    dir_ = pattern;
+    WorkingFolder::SetUp();
+    if (dir_.empty()) return;
     auto store = registry::Store::open(fs_, platform::system_clock(), dir_ + "/data");
     ASSERT_TRUE(store.ok()) << store.error().to_string();
     store_ = *std::move(store);
@@ -34,24 +30,6 @@ class Importer : public ::testing::Test {
     options_.path = model_;
     options_.engine_program = kChild;
     options_.threads = 2;
-  }
-  void TearDown() override {
-    if (!dir_.empty()) std::filesystem::remove_all(dir_);
-  }
-
-  std::string put(const std::string& name, const Bytes& bytes) {
-    const std::string path = dir_ + "/" + name;
-    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-    std::ofstream(path, std::ios::binary)
-        .write(reinterpret_cast<const char*>(bytes.data()),
-               static_cast<std::streamsize>(bytes.size()));
-    return path;
-  }
-  std::string script(const std::string& text) {
-    const std::string path = dir_ + "/child.sh";
-    std::ofstream(path) << "#!/bin/sh\n" << text << "\n";
-    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
-    return path;
   }
   Error failure() {
     const auto result = import_model(*store_, options_);
@@ -63,7 +41,6 @@ class Importer : public ::testing::Test {
   }
 
   platform::PosixFileSystem fs_;
-  std::string dir_;
   std::string model_;
   std::unique_ptr<registry::Store> store_;
   ImportOptions options_;

@@ -2,48 +2,27 @@
 #include "holdfast/importer/quantize.h"
 
 #include <gmock/gmock.h>
-#include <stdlib.h>
 
-#include <fstream>
-
-#include "golden_files.h"
 #include "holdfast/platform/filesystem.h"
+#include "working_folder.h"
 
 namespace holdfast::importer {
 namespace {
 
 using ::testing::HasSubstr;
 
-const std::string kChild = HOLDFAST_BINARY_DIR "/bin/importer_test_child";
+using testing::kChild;
 
-class QuantizeFiles : public ::testing::Test {
+class QuantizeFiles : public testing::WorkingFolder {
  protected:
   void SetUp() override {
-    if (testing::golden_names().empty()) GTEST_SKIP() << "no golden files";
-    std::string pattern = ::testing::TempDir() + "/holdfast-quantize-XXXXXX";
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    dir_ = pattern;
+    WorkingFolder::SetUp();
+    if (dir_.empty()) return;
     options_.input = put("in.gguf", testing::golden("llama-gqa-untied"));
     options_.output = dir_ + "/out.gguf";
     options_.type = "q4_k_m";
     options_.threads = 2;
     options_.engine_program = kChild;
-  }
-  void TearDown() override {
-    if (!dir_.empty()) std::filesystem::remove_all(dir_);
-  }
-  std::string put(const std::string& name, const Bytes& bytes) {
-    const std::string path = dir_ + "/" + name;
-    std::ofstream(path, std::ios::binary)
-        .write(reinterpret_cast<const char*>(bytes.data()),
-               static_cast<std::streamsize>(bytes.size()));
-    return path;
-  }
-  std::string script(const std::string& text) {
-    const std::string path = dir_ + "/child.sh";
-    std::ofstream(path) << "#!/bin/sh\n" << text << "\n";
-    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
-    return path;
   }
   Bytes content(const std::string& path) {
     return *platform::read_all(*platform::File::open_read(path), 1u << 30);
@@ -65,7 +44,6 @@ class QuantizeFiles : public ::testing::Test {
     return result.ok() ? internal_error("no error") : result.error();
   }
 
-  std::string dir_;
   QuantizeOptions options_;
 };
 

@@ -72,6 +72,7 @@ struct BenchSetup {
   SpeculationOptions speculation = {};
   std::string draft = "llama-gqa-untied";  // with Source::kModel
   const platform::Clock* clock = &platform::system_clock();
+  kernels::KvType kv_type = kernels::KvType::kF16;
 };
 
 // A golden model with everything that an engine needs.
@@ -95,6 +96,7 @@ class Bench {
     o.logits_rows_max = std::min(o.batch_tokens_max, std::max(s.sequences, 16u) + ahead);
     o.hidden_rows_max = 4;
     o.threads = s.threads;
+    o.kv_type = s.kv_type;
     const auto& hyper = tiny->inspection().hyper;
     weights = *model::Model::load(hyper, *tiny, o);
     cache = *kvcache::PagedKvCache::create(model::kv_layout(hyper, o.kv_type), s.pages);

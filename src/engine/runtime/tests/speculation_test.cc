@@ -141,6 +141,19 @@ TEST_P(Speculation, DrawnAnswersAreThoseOfPlainDecoding) {
   }
 }
 
+// What a wrong guess stored is written over or never read, whatever the cache keeps of it.
+TEST_P(Speculation, WrongGuessesAreForgottenInEveryKvType) {
+  for (const kernels::KvType type : {kernels::KvType::kF16, kernels::KvType::kF32,
+                                     kernels::KvType::kQ8_0, kernels::KvType::kQ4_0}) {
+    SCOPED_TRACE(kernels::kv_type_name(type));
+    BenchSetup setup;
+    setup.kv_type = type;
+    compare([](Bench&) { return std::vector<Request>{partly_guessed(GetParam(), 1, 120, 3)}; },
+            setup);
+    EXPECT_GT(stats_.draft_tokens, stats_.draft_accepted + 5);
+  }
+}
+
 TEST_P(Speculation, PenaltiesSeeTheTokensThatWereSampled) {
   for (const std::int32_t last_n : {-1, 5, 64}) {
     compare([last_n](Bench&) {
