@@ -115,10 +115,13 @@ TEST(File, SizeLimitOfTheProcessIsAnError) {
   auto file = File::create(dir.path() + "/f", 0600);
   ASSERT_TRUE(file.ok());
   ::signal(SIGXFSZ, SIG_IGN);
-  const rlimit limit{1000, 1000};
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit limit{1000, before.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
   // The kernel writes the first 1000 bytes and then refuses: a short write, then EFBIG.
   const Status written = file->write_all(Bytes(1500));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   ASSERT_FALSE(written.ok());
   EXPECT_EQ(file->size(), 1000u);
 }

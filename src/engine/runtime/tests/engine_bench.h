@@ -70,6 +70,7 @@ struct BenchSetup {
   std::size_t pages = 64;
   std::uint32_t queue = 16;
   SpeculationOptions speculation = {};
+  std::string model = "llama-gqa-untied";
   std::string draft = "llama-gqa-untied";  // with Source::kModel
   const platform::Clock* clock = &platform::system_clock();
   kernels::KvType kv_type = kernels::KvType::kF16;
@@ -79,7 +80,7 @@ struct BenchSetup {
 class Bench {
  public:
   explicit Bench(const BenchSetup& s = {}) {
-    const std::string path = model::golden_dir() + "/llama-gqa-untied.gguf";
+    const std::string path = model::golden_dir() + "/" + s.model + ".gguf";
     tiny = TinyModel::open(path);
     auto file = platform::File::open_read(path);
     const platform::ByteSource* part = &*file;
