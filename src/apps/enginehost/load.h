@@ -42,7 +42,7 @@ struct LoadConfig {
   kvcache::KvType kv_type = kvcache::KvType::kF16;
   std::string isa;  // forced, or empty
   std::uint32_t batch_max = 8;
-  std::uint32_t prefill_chunk = 256;
+  std::uint32_t prefill_chunk = 192;
   std::uint32_t queue_max = 256;
   std::uint32_t logits_rows = 0;  // rows of logits in one step; at least batch_max
   bool hidden_states = false;

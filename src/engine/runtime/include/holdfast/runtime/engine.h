@@ -19,7 +19,7 @@ namespace holdfast::runtime {
 
 struct EngineOptions {
   std::uint32_t sequences_max = 8;    // running together; at most the model's sequences_max
-  std::uint32_t prefill_chunk = 256;  // prompt tokens in one step
+  std::uint32_t prefill_chunk = 192;  // prompt tokens in one step; whole tiles of 16, 12 and 8
   std::uint32_t queue_max = 256;      // requests waiting; more are refused
   // Guesses need room beside sequences_max tokens and rows, and prefill_chunk tokens, of the
   // model's batch_tokens_max and logits_rows_max; where that is less than speculation.tokens_max,
