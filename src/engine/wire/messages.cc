@@ -82,6 +82,16 @@ void fields(C& c, SamplingParams& m) {
 }
 
 template <typename C>
+void fields(C& c, Scheduling& m) {
+  c.text(m.tenant, kTenantBytesMax);
+  c.number(m.weight);
+  c.require(m.weight >= 1 && m.weight <= kWeightMax, "a weight out of range");
+  c.enumeration(m.priority, Priority::kBatch);
+  c.text(m.cache_domain, kCacheDomainBytesMax);
+  c.optional(m.deadline_ms);
+}
+
+template <typename C>
 void fields(C& c, Submit& m) {
   c.number(m.request);
   c.enumeration(m.kind, PromptKind::kText);
@@ -93,6 +103,7 @@ void fields(C& c, Submit& m) {
   c.number(m.parse_special);
   c.number(m.want_margins);
   fields(c, m.sampling);
+  fields(c, m.scheduling);
 }
 
 template <typename C>

@@ -1,5 +1,6 @@
 #include "generation.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace holdfast::backend {
@@ -18,6 +19,8 @@ FailureKind kind_of(const wire::ErrorReply& reply) {
       return FailureKind::kTemplate;
     case wire::ErrorReason::kDoesNotFit:
       return FailureKind::kModelDoesNotFit;
+    case wire::ErrorReason::kDeadline:
+      return FailureKind::kDeadline;
     case wire::ErrorReason::kNone:
       break;
   }
@@ -65,6 +68,21 @@ struct PromptFields {
   }
 };
 
+wire::Scheduling to_scheduling(const GenerateRequest& request) {
+  wire::Scheduling to;
+  to.tenant = request.caller.tenant;
+  to.weight = std::clamp<std::uint32_t>(request.caller.weight, 1, wire::kWeightMax);
+  to.priority = static_cast<wire::Priority>(request.priority);
+  to.cache_domain = request.caller.cache_domain;
+  if (request.deadline) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        *request.deadline - std::chrono::steady_clock::now());
+    to.deadline_ms =
+        static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 0, INT32_MAX));
+  }
+  return to;
+}
+
 }  // namespace
 
 Failure to_failure(const wire::ErrorReply& reply) {
@@ -95,6 +113,7 @@ wire::Submit to_submit(const GenerateRequest& request, std::int64_t seed) {
   to.ignore_eos = from.ignore_eos;
   if (request.want_logprobs) to.logprobs = request.top_logprobs;
   to.echo = request.want_prompt_logprobs;
+  submit.scheduling = to_scheduling(request);
   return submit;
 }
 

@@ -16,6 +16,18 @@ std::string_view model_state_name(ModelState state) {
   return "unknown";
 }
 
+std::string_view priority_name(Priority priority) {
+  switch (priority) {
+    case Priority::kRealtime:
+      return "realtime";
+    case Priority::kInteractive:
+      return "interactive";
+    case Priority::kBatch:
+      return "batch";
+  }
+  return "unknown";
+}
+
 std::string_view finish_reason_name(FinishReason reason) {
   switch (reason) {
     case FinishReason::kStop:

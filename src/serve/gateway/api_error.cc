@@ -158,18 +158,24 @@ ApiError context_length_exceeded(std::uint64_t limit, std::uint64_t actual, std:
   return out;
 }
 
-ApiError model_loading(std::string_view state, std::uint64_t retry_after_ms) {
+ApiError model_loading(std::string_view state, std::uint64_t retry_after_ms, double progress) {
   ApiError out = make(503, "model_loading", "The model is being loaded. Try again shortly.");
   out.retry_after_ms = std::max(retry_after_ms, kRetryDefaultMs);
   out.loading =
       json::Object{{"state", state},
-                   {"progress", 0.0},
+                   {"progress", progress},
                    {"eta_s", static_cast<std::int64_t>((out.retry_after_ms + 999) / 1000)}};
   return out;
 }
 
 ApiError overloaded(std::string_view code, std::string message, std::uint64_t retry_after_ms) {
   ApiError out = make(503, code, std::move(message));
+  out.retry_after_ms = retry_after_ms;
+  return out;
+}
+
+ApiError rate_limited(std::string_view code, std::string message, std::uint64_t retry_after_ms) {
+  ApiError out = make(429, code, std::move(message));
   out.retry_after_ms = retry_after_ms;
   return out;
 }
@@ -199,7 +205,8 @@ ApiError from_failure(const backend::Failure& failure, std::string_view prompt_p
     case FailureKind::kContextLength:
       return context_length_exceeded(failure.limit, failure.actual, std::string(prompt_param));
     case FailureKind::kModelLoading:
-      return model_loading("warming", failure.retry_after_ms);
+      return model_loading(failure.loading_state.empty() ? "warming" : failure.loading_state,
+                           failure.retry_after_ms, failure.loading_progress);
     case FailureKind::kOverloaded:
       return overloaded("overloaded", "The server is at its capacity. Try again shortly.", retry);
     case FailureKind::kDraining:
@@ -214,6 +221,17 @@ ApiError from_failure(const backend::Failure& failure, std::string_view prompt_p
       return invalid_value(std::string(prompt_param), message);
     case FailureKind::kUnknownToken:
       return invalid_value("logit_bias", message);
+    case FailureKind::kDeadline:
+      return deadline_exceeded();
+    case FailureKind::kRateLimited:
+      return rate_limited("rate_limit_exceeded", "An upstream of this server limits its rate.",
+                          retry);
+    case FailureKind::kUpstream:
+      return make(502, "upstream_error", "An upstream of this server failed.");
+    case FailureKind::kUpstreamTimeout:
+      return make(504, "upstream_timeout", "An upstream of this server did not answer in time.");
+    case FailureKind::kNoRoute:
+      return overloaded("no_route", "No backend can serve this model now.", retry);
     case FailureKind::kOther:
       break;
   }

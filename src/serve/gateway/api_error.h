@@ -36,8 +36,11 @@ ApiError method_not_allowed(std::string allow);
 // `nearest` may be empty.
 ApiError model_not_found(std::string_view model, std::string_view nearest);
 ApiError context_length_exceeded(std::uint64_t limit, std::uint64_t actual, std::string param);
-ApiError model_loading(std::string_view state, std::uint64_t retry_after_ms);
+// `progress` is 0..1.
+ApiError model_loading(std::string_view state, std::uint64_t retry_after_ms, double progress = 0);
 ApiError overloaded(std::string_view code, std::string message, std::uint64_t retry_after_ms);
+// The caller's own limit, where overloaded() is the server's.
+ApiError rate_limited(std::string_view code, std::string message, std::uint64_t retry_after_ms);
 ApiError deadline_exceeded();
 ApiError internal_api_error();
 

@@ -55,6 +55,7 @@ enum class ErrorReason : std::uint8_t {
   kUnknownToken = 3,
   kTemplate = 4,  // raised by the chat template; `message` is the template's own
   kDoesNotFit = 5,
+  kDeadline = 6,
 };
 
 // The end of a request that failed; request 0: the child itself, which then ends.
@@ -99,6 +100,23 @@ struct SamplingParams {
   bool operator==(const SamplingParams&) const = default;
 };
 
+inline constexpr std::size_t kTenantBytesMax = 256;
+inline constexpr std::size_t kCacheDomainBytesMax = 64;
+inline constexpr std::uint32_t kWeightMax = 1000;
+
+// Latency class, in the order of precedence.
+enum class Priority : std::uint8_t { kRealtime = 0, kInteractive = 1, kBatch = 2 };
+
+// How a request is scheduled and what it may reuse.
+struct Scheduling {
+  std::string tenant;        // shares are counted by it
+  std::uint32_t weight = 1;  // 1..kWeightMax
+  Priority priority = Priority::kInteractive;
+  std::string cache_domain;                  // bytes; empty: nothing is reused or kept
+  std::optional<std::uint32_t> deadline_ms;  // from now
+  bool operator==(const Scheduling&) const = default;
+};
+
 enum class PromptKind : std::uint8_t { kTokens = 0, kChat = 1, kText = 2 };
 
 // Answered by Started, Token..., Finished, or by ErrorReply at any point.
@@ -111,6 +129,7 @@ struct Submit {
   bool parse_special = false;        // kText
   bool want_margins = false;         // top-1 minus top-2 logit per token
   SamplingParams sampling;
+  Scheduling scheduling;
   bool operator==(const Submit&) const = default;
 };
 

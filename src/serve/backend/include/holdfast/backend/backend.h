@@ -54,10 +54,15 @@ struct EngineFacts {
   std::uint64_t scratch_bytes = 0;
   std::uint32_t running = 0;         // sequences in the batch
   std::uint32_t waiting = 0;         // sequences not admitted yet
+  std::uint32_t slots = 0;           // sequences that can run together; 0: unknown
   double kv_usage = 0;               // 0..1
   std::string speculation;           // how it guesses ahead: "off", "ngram", "auto", "draft"
   std::uint64_t draft_tokens = 0;    // guessed since the backend began
   std::uint64_t draft_accepted = 0;  // of these, right
+  std::uint64_t prefix_queries = 0;  // prompt tokens looked up in the prefix cache
+  std::uint64_t prefix_hits = 0;     // of these, found
+  std::uint64_t preemptions = 0;     // sequences that had to start again for a higher class
+  std::uint64_t steps = 0;           // forward passes
   std::uint32_t restarts = 0;
   std::int64_t loaded_at = 0;   // Unix seconds
   std::int64_t expires_at = 0;  // Unix seconds when idle unloading is due; 0: never
@@ -100,9 +105,29 @@ struct SamplingParams {
   bool ignore_eos = false;
 };
 
+// Latency class. The scheduler serves a higher class first and makes lower ones wait or start
+// again.
+enum class Priority : std::uint8_t { kRealtime, kInteractive, kBatch };
+// "realtime", "interactive", "batch".
+std::string_view priority_name(Priority priority);
+
+// On whose behalf a request runs, as the server derived it from keys: nothing here comes from a
+// field of the request.
+struct Caller {
+  std::string tenant;        // shares of the machine are counted by it; empty: the local user
+  std::uint32_t weight = 1;  // share relative to other tenants, 1..1000
+  std::string cache_domain;  // opaque, at most 64 bytes: prompts are reused only inside one domain;
+                             // empty: never
+};
+
 struct GenerateRequest {
-  std::string model;       // id or alias
-  std::string request_id;  // for logs
+  std::string model;  // id or alias
+  Caller caller;
+  Priority priority = Priority::kInteractive;
+  // Whatever state it is in by then, it ends with kDeadline.
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  bool wait_for_load = true;  // false: a model that is not ready fails at once with kModelLoading
+  std::string request_id;     // for logs
   Prompt prompt;
   SamplingParams sampling;
   std::optional<std::uint32_t> max_tokens;  // absent or too large: what the context leaves
@@ -180,8 +205,13 @@ enum class FailureKind : std::uint8_t {
   kEngineCrashed,    // the child died under this request
   kModelDoesNotFit,  // limit = bytes available, actual = bytes required
   kModelCorrupt,
-  kTemplate,      // raised by the chat template; client_message is the template's own text
-  kUnknownToken,  // an id outside the vocabulary in logit_bias or a token prompt
+  kTemplate,         // raised by the chat template; client_message is the template's own text
+  kUnknownToken,     // an id outside the vocabulary in logit_bias or a token prompt
+  kDeadline,         // the request's deadline passed
+  kRateLimited,      // an upstream refused for our rate: retry_after_ms
+  kUpstream,         // an upstream failed or answered what cannot be understood
+  kUpstreamTimeout,  // an upstream did not answer in time
+  kNoRoute,          // no backend may or can serve the model now
 };
 
 struct Failure {
@@ -190,6 +220,9 @@ struct Failure {
   std::uint64_t limit = 0;
   std::uint64_t actual = 0;
   std::uint64_t retry_after_ms = 0;
+  // kModelLoading: "verifying", "decrypting", "warming"; how far, 0..1, and how long it may take.
+  std::string loading_state;
+  double loading_progress = 0;
 };
 
 // Receives one generation. Called on a thread of the backend, never concurrently for one request,
