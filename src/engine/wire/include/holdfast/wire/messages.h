@@ -129,7 +129,7 @@ struct Submit {
   bool parse_special = false;        // kText
   bool want_margins = false;         // top-1 minus top-2 logit per token
   SamplingParams sampling;
-  Scheduling scheduling;
+  Scheduling scheduling = {};
   bool operator==(const Submit&) const = default;
 };
 

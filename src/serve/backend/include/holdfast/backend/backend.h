@@ -221,7 +221,7 @@ struct Failure {
   std::uint64_t actual = 0;
   std::uint64_t retry_after_ms = 0;
   // kModelLoading: "verifying", "decrypting", "warming"; how far, 0..1, and how long it may take.
-  std::string loading_state;
+  std::string loading_state = {};
   double loading_progress = 0;
 };
 
