@@ -62,6 +62,7 @@ Result<std::unique_ptr<PagedKvCache>> PagedKvCache::create(const KvLayout& layou
   HF_TRY_ASSIGN(cache->memory_, platform::LargeBuffer::allocate(*bytes, budget));
   cache->used_.assign(pages, false);
   cache->references_.assign(pages, 0);
+  cache->kept_.assign(pages, false);
   cache->free_.reserve(pages);
   // The stack hands out low addresses first.
   for (std::size_t i = pages; i-- > 0;) cache->free_.push_back(static_cast<std::uint32_t>(i));
@@ -87,7 +88,8 @@ std::byte* PagedKvCache::take_page() {
   const std::uint32_t index = free_.back();
   free_.pop_back();
   references_[index] = 1;
-  std::byte* page = memory_.data() + index * page_bytes_;
+  ++pages_in_use_;
+  std::byte* page = page_address(index);
   // A new owner never sees what another sequence left behind.
   if (used_[index]) std::memset(page, 0, page_bytes_);
   used_[index] = true;
@@ -97,7 +99,18 @@ std::byte* PagedKvCache::take_page() {
 void PagedKvCache::drop_page(std::byte* page) {
   const std::size_t index = page_index(page);
   HF_CHECK(references_[index] > 0);
-  if (--references_[index] == 0) free_.push_back(static_cast<std::uint32_t>(index));
+  if (--references_[index] > 0) return;
+  --pages_in_use_;
+  if (!kept_[index]) free_.push_back(static_cast<std::uint32_t>(index));
+}
+
+void PagedKvCache::share_page(std::byte* page) {
+  if (references_[page_index(page)]++ == 0) ++pages_in_use_;
+}
+
+bool PagedKvCache::exclusive(const std::byte* page) const {
+  const std::size_t index = page_index(page);
+  return references_[index] == 1 && !kept_[index];
 }
 
 Result<SequenceId> PagedKvCache::open() {
@@ -124,7 +137,7 @@ Status PagedKvCache::reserve(SequenceId id, std::size_t tokens) {
   const std::size_t want = std::max(have, pages_for(tokens));
   const std::size_t first = s.length / kPageTokens;
   std::size_t shared = 0;
-  for (std::size_t i = first; i < have; ++i) shared += references_[page_index(s.pages[i])] > 1;
+  for (std::size_t i = first; i < have; ++i) shared += exclusive(s.pages[i]) ? 0 : 1;
   if (want - have + shared > free_.size()) {
     return exhausted("the key-value cache is full", std::to_string(want - have + shared) +
                                                         " pages wanted, " +
@@ -132,7 +145,7 @@ Status PagedKvCache::reserve(SequenceId id, std::size_t tokens) {
                                                         std::to_string(pages_total_) + " free");
   }
   for (std::size_t i = first; i < have; ++i) {
-    if (references_[page_index(s.pages[i])] == 1) continue;
+    if (exclusive(s.pages[i])) continue;
     std::byte* copy = take_page();
     std::memcpy(copy, s.pages[i], page_bytes_);
     drop_page(s.pages[i]);
@@ -168,8 +181,43 @@ Result<SequenceId> PagedKvCache::fork(SequenceId source, std::size_t tokens) {
   to.length = tokens;
   to.pages.assign(from.pages.begin(),
                   from.pages.begin() + static_cast<std::ptrdiff_t>(pages_for(tokens)));
-  for (const std::byte* page : to.pages) ++references_[page_index(page)];
+  for (std::byte* page : to.pages) share_page(page);
   return id;
+}
+
+std::uint32_t PagedKvCache::page_of(SequenceId id, std::size_t position) const {
+  const Sequence& s = sequence(id);
+  HF_CHECK(position / kPageTokens < s.pages.size());
+  return static_cast<std::uint32_t>(page_index(s.pages[position / kPageTokens]));
+}
+
+void PagedKvCache::keep(std::uint32_t page) {
+  HF_CHECK(page < pages_total_ && references_[page] > 0 && !kept_[page]);
+  kept_[page] = true;
+}
+
+void PagedKvCache::let_go(std::uint32_t page) {
+  HF_CHECK(page < pages_total_ && kept_[page]);
+  kept_[page] = false;
+  if (references_[page] == 0) free_.push_back(page);
+}
+
+void PagedKvCache::adopt(SequenceId id, std::uint32_t page) {
+  Sequence& s = sequence(id);
+  HF_CHECK(page < pages_total_ && kept_[page]);
+  HF_CHECK(s.length == s.pages.size() * kPageTokens);
+  share_page(page_address(page));
+  s.pages.push_back(page_address(page));
+  s.length += kPageTokens;
+}
+
+void PagedKvCache::replace(SequenceId id, std::size_t position, std::uint32_t page) {
+  Sequence& s = sequence(id);
+  const std::size_t i = position / kPageTokens;
+  HF_CHECK(page < pages_total_ && kept_[page] && (i + 1) * kPageTokens <= s.length);
+  share_page(page_address(page));
+  drop_page(s.pages[i]);
+  s.pages[i] = page_address(page);
 }
 
 std::span<std::byte* const> PagedKvCache::pages(SequenceId id) const { return sequence(id).pages; }

@@ -1,47 +1,27 @@
 #include "holdfast/runtime/engine.h"
 
 #include <algorithm>
-#include <cmath>
-#include <deque>
 
+#include "engine_impl.h"
 #include "holdfast/model/importance.h"
-#include "sequence.h"
-#include "speculator.h"
 
 namespace holdfast::runtime {
 
 namespace {
 
-std::uint64_t now_ns(const platform::Clock& clock) {
-  return static_cast<std::uint64_t>(clock.monotonic_ns());
-}
-
-double log_normalizer(std::span<const float> logits) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  return static_cast<double>(largest) + std::log(sampler::total_weight(logits, largest, 1.0));
-}
-
-double log_probability(std::span<const float> logits, std::int32_t token) {
-  return static_cast<double>(logits[static_cast<std::size_t>(token)]) - log_normalizer(logits);
-}
-
-Result<std::vector<std::pair<std::int32_t, double>>> top_log_probabilities(
-    std::span<const float> logits, std::size_t count) {
-  std::vector<std::pair<std::int32_t, double>> top;
-  if (count == 0) return top;
-  HF_TRY_ASSIGN(const std::vector<sampler::Candidate> best,
-                sampler::best_candidates(logits, count));
-  const double normalizer = log_normalizer(logits);
-  for (const sampler::Candidate& c : best)
-    top.emplace_back(c.token, static_cast<double>(c.logit) - normalizer);
-  return top;
+// Guesses that a step has room for when it is full otherwise.
+std::size_t draft_room(const model::LoadOptions& model, const EngineOptions& o) {
+  const auto left = [](std::size_t has, std::size_t taken) { return has - std::min(has, taken); };
+  const std::size_t sequences = std::size_t{o.sequences_max} + o.guests_max;
+  return std::min({std::size_t{o.speculation.tokens_max}, left(model.logits_rows_max, sequences),
+                   left(model.batch_tokens_max, sequences + o.prefill_chunk)});
 }
 
 }  // namespace
 
 bool Sequence::wants_row(std::size_t position) const {
   if (request.generate) {
-    return position + 1 >= prompt_tokens || request.generate->want_prompt_logprobs;
+    return position + 1 >= prefill_end || (request.generate->want_prompt_logprobs && !started);
   }
   const Evaluate& e = *request.evaluate;
   if (e.kind == Evaluate::Kind::kImportance) return false;
@@ -52,79 +32,15 @@ bool Sequence::wants_row(std::size_t position) const {
                             static_cast<std::uint32_t>(position));
 }
 
-struct Engine::Impl {
-  Impl(const EngineParts& p, const EngineOptions& o, OutputSink& s)
-      : parts(p),
-        options(o),
-        sink(s),
-        speculator(p, o.speculation, o.sequences_max, draft_room(p.model.options(), o)) {}
-
-  // Guesses that a step has room for when it is full otherwise.
-  static std::size_t draft_room(const model::LoadOptions& model, const EngineOptions& o) {
-    const auto left = [](std::size_t has, std::size_t taken) { return has - std::min(has, taken); };
-    return std::min({std::size_t{o.speculation.tokens_max},
-                     left(model.logits_rows_max, o.sequences_max),
-                     left(model.batch_tokens_max, o.sequences_max + o.prefill_chunk)});
-  }
-
-  // A step's tokens and, for each that wants a result, whose it is.
-  struct Batch {
-    std::vector<model::StepToken> tokens;
-    struct Part {
-      Sequence* sequence;
-      std::size_t begin;  // positions [begin, end) of the sequence
-      std::size_t end;
-    };
-    std::vector<Part> parts;
-    model::SquareSums squares;
-    std::size_t logits_rows = 0;
-    std::size_t hidden_rows = 0;
-    std::size_t answers_tokens = 0;  // at the front: those of answers, guesses included
-  };
-
-  std::size_t vocab() const {
-    return static_cast<std::size_t>(parts.model.hyperparameters().n_vocab);
-  }
-  std::size_t context() const { return parts.model.options().context_length; }
-
-  void fail(RequestId id, Error error, FailureKind kind = FailureKind::kOther,
-            std::uint64_t limit = 0, std::uint64_t actual = 0) {
-    sink.on_failed(id, {std::move(error), kind, limit, actual});
-  }
-  bool check(const Request& request);
-  bool check_evaluate(const Request& request);
-  void admit();
-  void start(Sequence& s);
-  void drop_cancelled();
-  void finish(Sequence& s, FinishReason reason, std::string stop_string = {});
-  void release(Sequence& s);
-
-  void guess_ahead();
-  void add_answer(Batch& batch, Sequence& s);
-  void add_part(Batch& batch, Sequence& s, std::size_t budget);
-  Batch build();
-  void fail_batch(const Batch& batch, const Error& error);
-  void deliver(const Batch& batch, const model::Step& step);
-  void deliver_scores(const Batch& batch, const model::Step& step);
-  void deliver_generated(Sequence& s, const Batch::Part& part, std::span<const float> rows);
-  void deliver_answer(Sequence& s, std::span<const float> rows);
-  void deliver_evaluated(Sequence& s, std::span<const float> rows, std::size_t width);
-  void deliver_importance(Sequence& s);
-  void begin_answer(Sequence& s, std::uint64_t time_ns);
-  TokenOutput describe(const Sequence& s, const sampler::Sample& sample) const;
-  void sample_next(Sequence& s, std::span<const float> logits);
-
-  EngineParts parts;
-  EngineOptions options;
-  OutputSink& sink;
-  std::deque<std::unique_ptr<Sequence>> waiting;
-  std::vector<std::unique_ptr<Sequence>> running;  // in order of arrival
-  std::size_t pages_committed = 0;
-  std::vector<double> row_scores;
-  std::vector<float> sampler_scratch;
-  EngineStats totals;
-  Speculator speculator;
-};
+Engine::Impl::Impl(const EngineParts& p, const EngineOptions& o, OutputSink& s)
+    : parts(p),
+      options(o),
+      sink(s),
+      scheduler({o.sequences_max, o.guests_max, o.queue_max}),
+      prefixes(p.cache, {o.prefix_pages_max, o.prefix_seed}),
+      pacer(std::size_t{o.sequences_max} + o.guests_max + o.speculation.tokens_max),
+      speculator(p, o.speculation, std::size_t{o.sequences_max} + o.guests_max,
+                 draft_room(p.model.options(), o)) {}
 
 bool Engine::Impl::check_evaluate(const Request& request) {
   const Evaluate& e = *request.evaluate;
@@ -191,98 +107,105 @@ bool Engine::Impl::check(const Request& request) {
 void Engine::submit(Request request) {
   Impl& e = *impl_;
   if (!e.check(request)) return;
-  if (e.waiting.size() >= e.options.queue_max) {
-    e.fail(request.id, unavailable("the queue of this model is full"), FailureKind::kQueueFull,
-           e.options.queue_max, e.waiting.size());
-    return;
-  }
   auto s = std::make_unique<Sequence>(std::move(request));
-  s->prompt_tokens = s->request.tokens.size();
-  s->submitted_ns = now_ns(e.parts.clock);
+  s->prompt_tokens = s->prefill_end = s->request.tokens.size();
+  s->submitted_ns = e.now_ns();
   std::size_t most = s->prompt_tokens;
   if (s->request.generate) {
+    Generate& g = *s->request.generate;
     const auto left = static_cast<std::uint32_t>(e.context() - s->prompt_tokens);
-    const std::uint32_t asked = s->request.generate->max_tokens;
-    s->tokens_max = asked == 0 ? left : std::min(asked, left);
+    s->tokens_max = g.max_tokens == 0 ? left : std::min(g.max_tokens, left);
     most += s->tokens_max;
-  }
-  if (s->request.generate) {
-    auto sampler = sampler::Sampler::create(std::move(s->request.generate->sampling), e.vocab());
+    auto sampler = sampler::Sampler::create(std::move(g.sampling), e.vocab());
     if (!sampler.ok()) return e.fail(s->request.id, sampler.error());
     s->sampler.emplace(std::move(sampler).value());
+    s->reuses = e.options.prefix_pages_max > 0 && !s->request.scheduling.cache_domain.empty();
+    for (const std::vector<std::int32_t>& shared : e.options.shared_prefixes) {
+      const auto differ = std::ranges::mismatch(shared, s->request.tokens).in1 - shared.begin();
+      s->shared_pages = std::max(
+          s->shared_pages, static_cast<std::size_t>(differ) / kvcache::PagedKvCache::kPageTokens);
+    }
   }
-  s->pages_committed = kvcache::PagedKvCache::pages_for(most);
-  if (s->pages_committed > e.parts.cache.pages_total()) {
-    e.fail(s->request.id, exhausted("the request needs more KV memory than the model was given"));
-    return;
+  s->pages_needed = kvcache::PagedKvCache::pages_for(most);
+  const RequestId id = s->request.id;
+  if (s->pages_needed > e.parts.cache.pages_total())
+    return e.fail(id, exhausted("the request needs more KV memory than the model was given"));
+  const bool restartable = s->request.generate.has_value();
+  if (e.sequences.contains(id))
+    return e.fail(id, invalid_argument("a request of that number runs"));
+  if (!e.scheduler.add({id, s->request.scheduling, restartable})) {
+    return e.fail(id, unavailable("the queue of this model is full"), FailureKind::kQueueFull,
+                  e.options.queue_max, e.options.queue_max);
   }
-  e.waiting.push_back(std::move(s));
+  e.sequences.emplace(id, std::move(s));
 }
 
 void Engine::cancel(RequestId id) {
-  const auto matches = [id](const std::unique_ptr<Sequence>& s) { return s->request.id == id; };
-  for (auto& s : impl_->running) s->cancelled = s->cancelled || matches(s);
-  const auto it = std::find_if(impl_->waiting.begin(), impl_->waiting.end(), matches);
-  if (it != impl_->waiting.end()) {
-    impl_->finish(**it, FinishReason::kCancelled);
-    impl_->waiting.erase(it);
+  const auto it = impl_->sequences.find(id);
+  if (it == impl_->sequences.end()) return;
+  it->second->cancelled = true;
+  // One that waits ends at once, for nothing of it is being computed.
+  if (!it->second->slot) {
+    impl_->finish(*it->second, FinishReason::kCancelled);
+    impl_->forget_ended();
   }
 }
 
 void Engine::Impl::drop_cancelled() {
-  for (auto& s : running) {
-    if (!s->cancelled) continue;
-    finish(*s, FinishReason::kCancelled);
-    s.reset();
+  for (Sequence* s : running) {
+    if (s->cancelled) finish(*s, FinishReason::kCancelled);
   }
-  std::erase(running, nullptr);
+  forget_ended();
 }
 
-void Engine::Impl::admit() {
-  while (!waiting.empty() && running.size() < options.sequences_max) {
-    Sequence& s = *waiting.front();
-    if (pages_committed + s.pages_committed > parts.cache.pages_total()) return;
-    auto slot = parts.cache.open();
-    if (!slot.ok()) return;
-    s.slot = *slot;
-    s.admitted_ns = now_ns(parts.clock);
-    pages_committed += s.pages_committed;
-    start(s);
-    running.push_back(std::move(waiting.front()));
-    waiting.pop_front();
+void Engine::Impl::drop_expired() {
+  for (const RequestId id : scheduler.expired(now_ns())) {
+    end(*sequences.at(id));
+    fail(id, Error(ErrorCode::kDeadline, "the request took longer than the time allowed"),
+         FailureKind::kDeadline);
   }
-}
-
-void Engine::Impl::start(Sequence& s) {
-  if (!s.request.generate) return;
-  Generate& g = *s.request.generate;
-  for (const std::int32_t token : s.request.tokens) s.sampler->accept(token);
-  s.decoder = std::make_unique<tokenizer::StreamDecoder>(
-      parts.tokenizer,
-      tokenizer::StreamDecoder::Options{.unparse_special = false, .at_text_start = g.text_start});
-  s.stops.emplace(std::move(g.stops));
+  forget_ended();
 }
 
 void Engine::Impl::release(Sequence& s) {
   if (!s.slot) return;
+  // Behind the token sampled last there is at most what guesses left.
+  s.computed = std::min(s.computed, s.request.tokens.size() - 1);
+  index_pages(s);
   speculator.forget(s);
+  s.drafting.guesses.clear();
   parts.cache.close(*s.slot);
-  pages_committed -= s.pages_committed;
   s.slot.reset();
 }
 
-void Engine::Impl::finish(Sequence& s, FinishReason reason, std::string stop_string) {
+void Engine::Impl::end(Sequence& s) {
   release(s);
-  const std::uint64_t now = now_ns(parts.clock);
+  ended.push_back(s.request.id);
+}
+
+void Engine::Impl::forget_ended() {
+  if (ended.empty()) return;
+  std::erase_if(running, [](const Sequence* s) { return !s->slot.has_value(); });
+  for (const RequestId id : ended) {
+    scheduler.remove(id);
+    sequences.erase(id);
+  }
+  ended.clear();
+}
+
+void Engine::Impl::finish(Sequence& s, FinishReason reason, std::string stop_string) {
+  const std::uint64_t now = now_ns();
   const std::uint64_t admitted = s.admitted_ns == 0 ? now : s.admitted_ns;
   const std::uint64_t first = s.first_token_ns == 0 ? now : s.first_token_ns;
   sink.on_finished(s.request.id, {.reason = reason,
                                   .stop_string = std::move(stop_string),
                                   .prompt_tokens = static_cast<std::uint32_t>(s.prompt_tokens),
                                   .completion_tokens = s.generated,
+                                  .cached_tokens = static_cast<std::uint32_t>(s.cached_tokens),
                                   .queue_ns = admitted - s.submitted_ns,
                                   .prefill_ns = first - admitted,
                                   .decode_ns = now - first});
+  end(s);
 }
 
 // Adds up to `budget` tokens of a sequence, fewer where the step's rows are used up.
@@ -319,8 +242,8 @@ void Engine::Impl::add_part(Batch& batch, Sequence& s, std::size_t budget) {
 void Engine::Impl::guess_ahead() {
   if (!speculator.enabled()) return;
   std::vector<Sequence*> decoding;
-  for (auto& s : running) {
-    if (s->computed >= s->prompt_tokens) decoding.push_back(s.get());
+  for (Sequence* s : running) {
+    if (!s->reads_prompt()) decoding.push_back(s);
   }
   speculator.guess(decoding);
 }
@@ -342,39 +265,93 @@ void Engine::Impl::add_answer(Batch& batch, Sequence& s) {
   batch.parts.push_back({&s, s.computed, end});
 }
 
+// Prompts that take part in the next step, in the order of their turns. One whose next page another
+// before it is computing already waits for that.
+std::vector<Sequence*> Engine::Impl::prompts_of_step() {
+  std::vector<RequestId> ids;
+  for (Sequence* s : running) {
+    if (!s->reads_prompt()) continue;
+    catch_up(*s);
+    ids.push_back(s->request.id);
+  }
+  std::vector<Sequence*> out;
+  for (const RequestId id : scheduler.order(ids)) {
+    Sequence* s = sequences.at(id).get();
+    const std::size_t page = s->pages_indexed;
+    const bool aligned = s->computed == page * kvcache::PagedKvCache::kPageTokens;
+    const auto computes_it = [&](const Sequence* other) {
+      return other->reuses && !other->index_full && other->node == s->node &&
+             other->pages_indexed == page && page < reusable_pages(*other) &&
+             domain_of(*other, page) == domain_of(*s, page) &&
+             std::ranges::equal(page_tokens(*other, page), page_tokens(*s, page));
+    };
+    const bool waits = s->reuses && !s->index_full && aligned && page < reusable_pages(*s) &&
+                       std::ranges::any_of(out, computes_it);
+    if (!waits) out.push_back(s);
+  }
+  return out;
+}
+
+std::size_t Engine::Impl::prompt_budget(const Batch& batch, std::size_t prompts) {
+  StepPacer::Load load;
+  load.answer_tokens = batch.answers_tokens;
+  load.answers = batch.parts.size();
+  load.prompts = prompts;
+  load.alone = sequences.size() == 1;
+  for (const Batch::Part& part : batch.parts)
+    load.urgent = std::min(load.urgent, part.sequence->request.scheduling.priority);
+  return pacer.prompt_tokens(load, options.prefill_chunk);
+}
+
 Engine::Impl::Batch Engine::Impl::build() {
   Batch batch;
   guess_ahead();
-  for (auto& s : running) {
-    if (s->computed >= s->prompt_tokens) add_answer(batch, *s);
+  for (Sequence* s : running) {
+    if (!s->reads_prompt()) add_answer(batch, *s);
   }
   batch.answers_tokens = batch.tokens.size();
-  for (auto& s : running) {
-    const std::size_t used = batch.tokens.size() - batch.answers_tokens;
-    if (used >= options.prefill_chunk) break;
-    if (s->computed < s->prompt_tokens) add_part(batch, *s, options.prefill_chunk - used);
+  const std::vector<Sequence*> prompts = prompts_of_step();
+  if (prompts.empty()) return batch;
+  std::vector<std::size_t> left;
+  for (const Sequence* s : prompts) left.push_back(s->prefill_end - s->computed);
+  const std::vector<std::size_t> shares = share_out(left, prompt_budget(batch, prompts.size()));
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    if (shares[i] > 0) add_part(batch, *prompts[i], shares[i]);
   }
   return batch;
 }
 
+// What was promised at admission is there once prompts that nobody uses have given way.
+bool Engine::Impl::make_room(const Batch& batch) {
+  std::size_t pages = 0;
+  for (const Batch::Part& part : batch.parts) {
+    const std::size_t have = parts.cache.pages(*part.sequence->slot).size();
+    const std::size_t want = kvcache::PagedKvCache::pages_for(part.end);
+    pages += want - std::min(want, have);
+  }
+  return prefixes.make_room(pages);
+}
+
 void Engine::Impl::fail_batch(const Batch& batch, const Error& error) {
   for (const Batch::Part& part : batch.parts) {
-    release(*part.sequence);
+    end(*part.sequence);
     fail(part.sequence->request.id, error);
-    std::erase_if(running, [&](const auto& s) { return s.get() == part.sequence; });
   }
+  forget_ended();
 }
 
 void Engine::step() {
   Impl& e = *impl_;
   e.drop_cancelled();
+  e.drop_expired();
   e.admit();
   Impl::Batch batch = e.build();
   if (batch.tokens.empty()) return;
+  HF_CHECK(e.make_room(batch));
   model::Step step;
   step.tokens = batch.tokens;
   step.squares = batch.squares;
-  const std::uint64_t begin = now_ns(e.parts.clock);
+  const std::uint64_t begin = e.now_ns();
   const Status status = e.parts.model.forward(e.parts.team, e.parts.kernels, e.parts.cache, step);
   ++e.totals.steps;
   if (!status.ok()) {
@@ -382,213 +359,26 @@ void Engine::step() {
     return;
   }
   e.deliver(batch, step);
-  if (batch.answers_tokens == batch.tokens.size()) {
-    e.speculator.observe_step(batch.tokens.size(),
-                              static_cast<double>(now_ns(e.parts.clock) - begin) * 1e-9);
-  }
-}
-
-// Scores are computed by the whole team: an exponential per vocabulary entry and row is real work.
-void Engine::Impl::deliver_scores(const Batch& batch, const model::Step& step) {
-  row_scores.assign(batch.logits_rows, 0);
-  struct Wanted {
-    std::size_t row;
-    std::int32_t token;
-  };
-  std::vector<Wanted> wanted;
-  std::size_t row = 0;
-  for (const Batch::Part& part : batch.parts) {
-    const bool scores = part.sequence->request.evaluate &&
-                        part.sequence->request.evaluate->kind == Evaluate::Kind::kScore;
-    for (std::size_t p = part.begin; p < part.end; ++p) {
-      if (!part.sequence->wants_row(p)) continue;
-      if (part.sequence->request.evaluate &&
-          part.sequence->request.evaluate->kind == Evaluate::Kind::kHidden)
-        continue;
-      if (scores) wanted.push_back({row, part.sequence->request.tokens[p + 1]});
-      ++row;
-    }
-  }
-  if (wanted.empty()) return;
-  parts.team.run([&](tensor::Worker& worker) {
-    const tensor::Range mine = worker.share(wanted.size());
-    for (std::size_t i = mine.begin; i < mine.end; ++i) {
-      row_scores[wanted[i].row] =
-          -log_probability(step.logits.subspan(wanted[i].row * vocab(), vocab()), wanted[i].token);
-    }
-  });
-}
-
-void Engine::Impl::deliver(const Batch& batch, const model::Step& step) {
-  deliver_scores(batch, step);
-  const std::size_t n_embd = parts.model.hyperparameters().n_embd;
-  std::size_t logits_row = 0;
-  std::size_t hidden_row = 0;
-  for (const Batch::Part& part : batch.parts) {
-    Sequence& s = *part.sequence;
-    std::size_t rows = 0;
-    for (std::size_t p = part.begin; p < part.end; ++p) rows += s.wants_row(p) ? 1 : 0;
-    s.computed = part.end;
-    totals.prompt_tokens +=
-        std::min(part.end, s.prompt_tokens) - std::min(part.begin, s.prompt_tokens);
-    if (s.request.generate) {
-      if (rows > 0) {
-        deliver_generated(s, part, step.logits.subspan(logits_row * vocab(), rows * vocab()));
-      }
-      logits_row += rows;
-    } else if (s.request.evaluate->kind == Evaluate::Kind::kHidden) {
-      deliver_evaluated(s, step.hidden.subspan(hidden_row * n_embd, rows * n_embd), n_embd);
-      hidden_row += rows;
-    } else if (s.request.evaluate->kind == Evaluate::Kind::kLogits) {
-      deliver_evaluated(s, step.logits.subspan(logits_row * vocab(), rows * vocab()), vocab());
-      logits_row += rows;
-    } else if (s.request.evaluate->kind == Evaluate::Kind::kImportance) {
-      if (s.computed == s.request.tokens.size()) deliver_importance(s);
-    } else {
-      for (std::size_t r = 0; r < rows; ++r) s.nll += row_scores[logits_row + r];
-      s.scored += static_cast<std::uint32_t>(rows);
-      logits_row += rows;
-      if (s.computed == s.request.tokens.size()) {
-        sink.on_score(s.request.id, s.nll, s.scored);
-        release(s);
-      }
-    }
-  }
-  // Those that ended gave their slot back.
-  std::erase_if(running, [](const auto& s) { return !s->slot.has_value(); });
-}
-
-void Engine::Impl::deliver_evaluated(Sequence& s, std::span<const float> rows, std::size_t width) {
-  if (!rows.empty()) {
-    sink.on_rows(s.request.id, static_cast<std::uint32_t>(s.next_position),
-                 static_cast<std::uint32_t>(width), rows);
-    s.next_position += rows.size() / width;
-  }
-  // Tokens after the last wanted position need not be computed.
-  if (s.next_position == s.request.evaluate->positions.size()) finish(s, FinishReason::kStop);
-}
-
-void Engine::Impl::deliver_importance(Sequence& s) {
-  std::uint32_t row = 0;
-  auto at = s.squares.begin();
-  for (const model::ActivationSlot& slot : model::activation_slots(parts.model.hyperparameters())) {
-    const std::vector<float> values(at, at + slot.columns);
-    sink.on_rows(s.request.id, row++, slot.columns, values);
-    at += slot.columns;
-  }
-  finish(s, FinishReason::kStop);
-}
-
-TokenOutput Engine::Impl::describe(const Sequence& s, const sampler::Sample& sample) const {
-  const Generate& g = *s.request.generate;
-  TokenOutput out;
-  out.id = sample.token;
-  out.bytes = std::string(parts.tokenizer.token_bytes(sample.token));
-  out.margin = sample.margin;
-  if (!g.want_logprobs) return out;
-  out.logprob = static_cast<float>(sample.logprob);
-  for (const auto& [id, logprob] : sample.top) {
-    out.top.push_back(
-        {id, std::string(parts.tokenizer.token_bytes(id)), static_cast<float>(logprob)});
-  }
-  return out;
-}
-
-void Engine::Impl::begin_answer(Sequence& s, std::uint64_t time_ns) {
-  s.started = true;
-  s.first_token_ns = time_ns;
-  sink.on_started(s.request.id,
-                  {static_cast<std::uint32_t>(s.prompt_tokens), std::move(s.prompt_outputs)});
-}
-
-// Samples an answer's tokens for as long as the rows are those of the tokens sampled.
-void Engine::Impl::deliver_answer(Sequence& s, std::span<const float> rows) {
-  std::vector<std::int32_t>& guesses = s.drafting.guesses;
-  for (std::size_t i = 0;; ++i) {
-    const std::size_t known = s.request.tokens.size();
-    sample_next(s, rows.subspan(i * vocab(), vocab()));
-    if (s.request.tokens.size() > known) speculator.sampled(s, i, s.request.tokens.back());
-    if (!s.slot) return;  // that was its last
-    if (i == guesses.size() || guesses[i] != s.request.tokens.back()) break;
-  }
-  guesses.clear();
-  // What was computed for guesses that were wrong.
-  s.computed = s.request.tokens.size() - 1;
-  parts.cache.truncate(*s.slot, s.computed);
-}
-
-// `rows` are the logits of the part's wanted positions, in order.
-void Engine::Impl::deliver_generated(Sequence& s, const Batch::Part& part,
-                                     std::span<const float> rows) {
-  const Generate& g = *s.request.generate;
-  std::size_t at = 0;
-  for (std::size_t p = part.begin; p < part.end; ++p) {
-    if (!s.wants_row(p)) continue;
-    if (p + 1 >= s.prompt_tokens) return deliver_answer(s, rows.subspan(at));
-    const std::span<const float> logits = rows.subspan(at, vocab());
-    at += vocab();
-    const std::int32_t next = s.request.tokens[p + 1];
-    sampler::Sample known;
-    known.token = next;
-    known.logprob = log_probability(logits, next);
-    auto top = top_log_probabilities(logits, g.top_logprobs);
-    if (!top.ok()) {
-      release(s);
-      return fail(s.request.id, top.error());
-    }
-    known.top = std::move(top).value();
-    s.prompt_outputs.push_back(describe(s, known));
-  }
-}
-
-void Engine::Impl::sample_next(Sequence& s, std::span<const float> logits) {
-  const Generate& g = *s.request.generate;
-  if (!s.started) begin_answer(s, now_ns(parts.clock));
-  const auto sample = s.sampler->sample(
-      logits, s.request.tokens.size(),
-      {.logprobs = g.want_logprobs, .top_logprobs = g.top_logprobs, .allowed = {}},
-      sampler_scratch);
-  if (!sample.ok()) {
-    release(s);
-    return fail(s.request.id, sample.error());
-  }
-  ++s.generated;
-  ++totals.generated_tokens;
-  TokenOutput token = describe(s, *sample);
-  const std::int32_t id = token.id;
-  if (!g.ignore_eos && parts.tokenizer.is_end_of_generation(id)) {
-    token.end = true;
-    sink.on_token(s.request.id, std::move(token),
-                  s.stops->push(s.decoder->finish()).text + s.stops->finish());
-    return finish(s, FinishReason::kStop);
-  }
-  s.sampler->accept(id);
-  s.request.tokens.push_back(id);
-  StopMatcher::Output out = s.stops->push(s.decoder->push(id));
-  const bool last = s.generated == s.tokens_max;
-  if (last && !out.matched) {
-    StopMatcher::Output rest = s.stops->push(s.decoder->finish());
-    out.text += rest.text;
-    out.matched = std::move(rest.matched);
-    if (!out.matched) out.text += s.stops->finish();
-  }
-  sink.on_token(s.request.id, std::move(token), std::move(out.text));
-  if (out.matched) return finish(s, FinishReason::kStop, std::move(*out.matched));
-  if (last) finish(s, FinishReason::kLength);
+  const double seconds = static_cast<double>(e.now_ns() - begin) * 1e-9;
+  const std::size_t answers = batch.answers_tokens;
+  e.pacer.observe(answers, batch.tokens.size() - answers, seconds);
+  if (answers == batch.tokens.size()) e.speculator.observe_step(answers, seconds);
 }
 
 Engine::Engine(const EngineParts& parts, const EngineOptions& options, OutputSink& sink)
     : impl_(std::make_unique<Impl>(parts, options, sink)) {}
 Engine::~Engine() = default;
 
-bool Engine::idle() const { return impl_->running.empty() && impl_->waiting.empty(); }
+bool Engine::idle() const { return impl_->sequences.empty(); }
 
 EngineStats Engine::stats() const {
   EngineStats s = impl_->totals;
   s.running = static_cast<std::uint32_t>(impl_->running.size());
-  s.waiting = static_cast<std::uint32_t>(impl_->waiting.size());
+  s.waiting = static_cast<std::uint32_t>(impl_->scheduler.waiting());
   s.pages_total = impl_->parts.cache.pages_total();
-  s.pages_used = s.pages_total - impl_->parts.cache.pages_free();
+  s.pages_used = impl_->parts.cache.pages_in_use();
+  s.pages_kept = impl_->prefixes.pages_kept();
+  s.prefix_evictions = impl_->prefixes.evictions();
   s.draft_tokens = impl_->speculator.drafted();
   s.draft_accepted = impl_->speculator.accepted();
   return s;

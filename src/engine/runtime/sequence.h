@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "draft_policy.h"
-#include "holdfast/kvcache/paged_kv_cache.h"
+#include "holdfast/kvcache/prefix_cache.h"
 #include "holdfast/runtime/request.h"
 #include "holdfast/runtime/stop_matcher.h"
 #include "holdfast/sampler/sampler.h"
@@ -31,11 +31,23 @@ struct Sequence {
   explicit Sequence(Request r) : request(std::move(r)) {}
 
   Request request;
-  std::size_t pages_committed = 0;  // KV pages that it may need at most
-  std::uint32_t tokens_max = 0;     // generated tokens allowed
+  std::size_t pages_needed = 0;  // KV pages that it may need at most
+  std::uint32_t tokens_max = 0;  // generated tokens allowed
   std::optional<kvcache::SequenceId> slot;
   std::size_t computed = 0;  // tokens of `request.tokens` whose keys and values are in the cache
+  // Tokens that are a prompt to this run: those asked with and, after a restart, those answered
+  // before it.
+  std::size_t prefill_end = 0;
   bool cancelled = false;
+
+  // Where it stands in the prefix cache. Of its pages the first `pages_indexed` are known there,
+  // the last of them as `node`.
+  bool reuses = false;           // looks its prompt up, and leaves its pages for others
+  std::size_t shared_pages = 0;  // at its front: of a prompt that all may share
+  std::size_t pages_indexed = 0;
+  kvcache::PrefixCache::Node node = kvcache::PrefixCache::kRoot;
+  bool index_full = false;        // a page found no room there; what follows it cannot either
+  std::size_t cached_tokens = 0;  // of the prompt, when it was first read
 
   // Times of the monotonic clock, nanoseconds.
   std::uint64_t submitted_ns = 0;
@@ -59,6 +71,7 @@ struct Sequence {
   std::uint32_t scored = 0;
 
   bool wants_row(std::size_t position) const;
+  bool reads_prompt() const { return computed < prefill_end; }
 };
 
 }  // namespace holdfast::runtime

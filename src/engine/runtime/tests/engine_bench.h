@@ -69,6 +69,9 @@ struct BenchSetup {
   std::uint32_t context = 256;
   std::size_t pages = 64;
   std::uint32_t queue = 16;
+  std::uint32_t guests = 0;
+  std::size_t prefix_pages = 0;
+  std::vector<std::vector<std::int32_t>> shared_prefixes = {};
   SpeculationOptions speculation = {};
   std::string model = "llama-gqa-untied";
   std::string draft = "llama-gqa-untied";  // with Source::kModel
@@ -92,9 +95,10 @@ class Bench {
     o.context_length = s.context;
     const bool guesses = s.speculation.source != SpeculationOptions::Source::kNone;
     const std::uint32_t ahead = guesses ? s.speculation.tokens_max : 0;
-    o.batch_tokens_max = s.chunk + s.sequences + ahead;
-    o.sequences_max = s.sequences;
-    o.logits_rows_max = std::min(o.batch_tokens_max, std::max(s.sequences, 16u) + ahead);
+    const std::uint32_t places = s.sequences + s.guests;
+    o.batch_tokens_max = s.chunk + places + ahead;
+    o.sequences_max = places;
+    o.logits_rows_max = std::min(o.batch_tokens_max, std::max(places, 16u) + ahead);
     o.hidden_rows_max = 4;
     o.threads = s.threads;
     o.kv_type = s.kv_type;
@@ -105,10 +109,18 @@ class Bench {
     const auto* table = kernels::available_kernels(platform::CpuFeatures::detect()).back();
     EngineParts parts{*weights, *team, *table, *cache, *tokens, *s.clock};
     if (s.speculation.source == SpeculationOptions::Source::kModel) load_draft(s, o, parts);
-    engine.emplace(parts, EngineOptions{s.sequences, s.chunk, s.queue, s.speculation}, sink);
+    EngineOptions options;
+    options.sequences_max = s.sequences;
+    options.guests_max = s.guests;
+    options.prefill_chunk = s.chunk;
+    options.queue_max = s.queue;
+    options.prefix_pages_max = s.prefix_pages;
+    options.shared_prefixes = s.shared_prefixes;
+    options.speculation = s.speculation;
+    engine.emplace(parts, options, sink);
   }
   void load_draft(const BenchSetup& s, model::LoadOptions o, EngineParts& parts) {
-    o.logits_rows_max = s.sequences;
+    o.logits_rows_max = s.sequences + s.guests;
     tiny_draft = TinyModel::open(model::golden_dir() + "/" + s.draft + ".gguf");
     const auto& hyper = tiny_draft->inspection().hyper;
     draft_weights = *model::Model::load(hyper, *tiny_draft, o);
@@ -119,7 +131,8 @@ class Bench {
   void run() {
     for (int i = 0; i < 10000 && !engine->idle(); ++i) engine->step();
     EXPECT_TRUE(engine->idle());
-    EXPECT_EQ(cache->pages_free(), cache->pages_total());
+    EXPECT_EQ(cache->pages_in_use(), 0u);
+    EXPECT_EQ(cache->pages_free() + engine->stats().pages_kept, cache->pages_total());
     if (draft_cache) {
       EXPECT_EQ(draft_cache->pages_free(), draft_cache->pages_total());
     }

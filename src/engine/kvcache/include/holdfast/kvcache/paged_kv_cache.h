@@ -76,9 +76,27 @@ class PagedKvCache {
   // its pages.
   Result<SequenceId> fork(SequenceId source, std::size_t tokens);
 
+  // What a PrefixCache does. Pages are named by their index, [0, pages_total()).
+  //
+  // Page number `position / 32` of a sequence.
+  std::uint32_t page_of(SequenceId id, std::size_t position) const;
+  // A page stays, with its content, after the last sequence has given it back; until let_go().
+  // From then on it is never written again: who would, gets a copy.
+  void keep(std::uint32_t page);
+  void let_go(std::uint32_t page);
+  // Appends a kept page to a sequence whose length is a multiple of 32 and all of whose pages are
+  // full.
+  void adopt(SequenceId id, std::uint32_t page);
+  // Puts a kept page with the same content in the place of a full page of the sequence.
+  void replace(SequenceId id, std::size_t position, std::uint32_t page);
+  bool in_use(std::uint32_t page) const { return references_[page] > 0; }
+
   const KvLayout& layout() const { return layout_; }
   std::size_t pages_total() const { return pages_total_; }
+  // Neither in use nor kept.
   std::size_t pages_free() const { return free_.size(); }
+  // Of which sequences hold at least one reference. The rest of what is not free is kept only.
+  std::size_t pages_in_use() const { return pages_in_use_; }
   std::size_t sequences_open() const { return sequences_open_; }
   std::uint64_t bytes() const { return page_bytes_ * pages_total_; }
 
@@ -102,6 +120,9 @@ class PagedKvCache {
   std::size_t page_index(const std::byte* page) const;
   std::byte* take_page();
   void drop_page(std::byte* page);
+  void share_page(std::byte* page);
+  bool exclusive(const std::byte* page) const;
+  std::byte* page_address(std::uint32_t page) { return memory_.data() + page * page_bytes_; }
 
   KvLayout layout_;
   std::size_t k_bytes_ = 0;
@@ -111,8 +132,10 @@ class PagedKvCache {
   std::size_t sequences_open_ = 0;
   platform::LargeBuffer memory_;
   std::vector<bool> used_;                 // [page]: memory that was never used is zero already
-  std::vector<std::uint32_t> references_;  // [page]
-  std::vector<std::uint32_t> free_;        // stack of page indices
+  std::vector<std::uint32_t> references_;  // [page]: of sequences
+  std::vector<bool> kept_;                 // [page]
+  std::size_t pages_in_use_ = 0;
+  std::vector<std::uint32_t> free_;  // stack of page indices
   std::vector<Sequence> sequences_;
 };
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "holdfast/base/result.h"
 #include "holdfast/kernels/kernel_table.h"
@@ -18,9 +19,17 @@
 namespace holdfast::runtime {
 
 struct EngineOptions {
-  std::uint32_t sequences_max = 8;    // running together; at most the model's sequences_max
+  // Running together, and more of them for tenants of which nothing runs; the sum is at most the
+  // model's sequences_max.
+  std::uint32_t sequences_max = 8;
+  std::uint32_t guests_max = 0;
   std::uint32_t prefill_chunk = 192;  // prompt tokens in one step; whole tiles of 16, 12 and 8
-  std::uint32_t queue_max = 256;      // requests waiting; more are refused
+  std::uint32_t queue_max = 256;      // requests waiting in one class; more are refused
+  // Pages of prompts and answers that are kept for others of the same cache domain; 0: none.
+  std::size_t prefix_pages_max = 0;
+  std::uint64_t prefix_seed = 0;  // see PrefixCacheOptions
+  // Beginnings of prompts that may be reused in every domain.
+  std::vector<std::vector<std::int32_t>> shared_prefixes;
   // Guesses need room beside sequences_max tokens and rows, and prefill_chunk tokens, of the
   // model's batch_tokens_max and logits_rows_max; where that is less than speculation.tokens_max,
   // fewer are made.
@@ -31,12 +40,17 @@ struct EngineStats {
   std::uint32_t running = 0;
   std::uint32_t waiting = 0;
   std::uint64_t pages_total = 0;
-  std::uint64_t pages_used = 0;
+  std::uint64_t pages_used = 0;  // by running sequences
+  std::uint64_t pages_kept = 0;  // in the prefix cache; some are also used
   std::uint64_t steps = 0;
   std::uint64_t prompt_tokens = 0;     // computed since the start
   std::uint64_t generated_tokens = 0;  // sampled since the start
-  std::uint64_t draft_tokens = 0;      // guessed ahead and computed since the start
-  std::uint64_t draft_accepted = 0;    // of these, those that were what the model then chose
+  std::uint64_t prefix_queries = 0;    // prompt tokens looked up since the start
+  std::uint64_t prefix_hits = 0;       // of these, not computed again
+  std::uint64_t prefix_evictions = 0;  // pages
+  std::uint64_t preemptions = 0;
+  std::uint64_t draft_tokens = 0;    // guessed ahead and computed since the start
+  std::uint64_t draft_accepted = 0;  // of these, those that were what the model then chose
 };
 
 // What an engine runs on. Everything outlives the engine.
@@ -53,10 +67,12 @@ struct EngineParts {
   kvcache::PagedKvCache* draft_cache = nullptr;
 };
 
-// Scheduling: first come, first served. A request is admitted when a sequence slot is free and the
-// KV pages that it can need at most are free, so a running request never lacks memory. Running
-// answers advance by one token each step, and by those that were guessed ahead of it and turned out
-// right; what is left of the step's budget goes to prompts in order of arrival.
+// Scheduling: by class, and by shares of tenants in a class (scheduler.h). A request is admitted
+// when a sequence slot is free and the KV pages that it can need at most are free or only kept, so
+// a running request never lacks memory. Running answers advance by one token each step, and by
+// those that were guessed ahead of it and turned out right; prompts get so much of a step as does
+// not disturb them (step_pacer.h). Prompts that begin like an earlier one of the same cache domain
+// cost only what differs.
 //
 // Owned by the thread that calls step(); only that thread may call anything.
 class Engine {

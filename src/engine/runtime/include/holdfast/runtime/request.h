@@ -38,11 +38,25 @@ struct Evaluate {
       0;  // kScore: tokens [score_from, n) are scored given those before them
 };
 
+// Latency class, in the order of precedence.
+enum class Priority : std::uint8_t { kRealtime, kInteractive, kBatch };
+inline constexpr std::size_t kPriorities = 3;
+
+// How a request is scheduled and what it may reuse.
+struct Scheduling {
+  std::string tenant;        // shares of the machine are counted by it
+  std::uint32_t weight = 1;  // share relative to other tenants
+  Priority priority = Priority::kInteractive;
+  std::string cache_domain;                  // prompts are reused only inside it; empty: never
+  std::optional<std::uint64_t> deadline_ns;  // of the monotonic clock
+};
+
 struct Request {
   RequestId id = 0;
   std::vector<std::int32_t> tokens;  // the prompt; at least one
   std::optional<Generate> generate;  // exactly one of the two
   std::optional<Evaluate> evaluate;
+  Scheduling scheduling = {};
 };
 
 struct TokenAlternative {
@@ -62,6 +76,7 @@ struct TokenOutput {
 
 struct StartedOutput {
   std::uint32_t prompt_tokens = 0;
+  std::uint32_t cached_tokens = 0;  // of these, not computed because they were before
   std::vector<TokenOutput> prompt;  // from the second token on; with want_prompt_logprobs
 };
 
@@ -72,6 +87,7 @@ struct FinishedOutput {
   std::string stop_string;
   std::uint32_t prompt_tokens = 0;
   std::uint32_t completion_tokens = 0;  // an end token counts
+  std::uint32_t cached_tokens = 0;      // as in StartedOutput
   std::uint64_t queue_ns = 0;
   std::uint64_t prefill_ns = 0;
   std::uint64_t decode_ns = 0;
@@ -82,7 +98,8 @@ enum class FailureKind : std::uint8_t {
   kContextLength,
   kQueueFull,
   kUnknownToken,
-  kTemplate
+  kTemplate,
+  kDeadline
 };
 
 struct Failure {

@@ -1,0 +1,150 @@
+// Who runs, and on which pages.
+#include <algorithm>
+
+#include "engine_impl.h"
+
+namespace holdfast::runtime {
+
+namespace {
+
+constexpr std::size_t kPageTokens = kvcache::PagedKvCache::kPageTokens;
+
+}  // namespace
+
+// An operator's prompt is one domain for all; a caller's cannot be named like it.
+std::string Engine::Impl::domain_of(const Sequence& s, std::size_t page) const {
+  return page < s.shared_pages ? "shared" : "own " + s.request.scheduling.cache_domain;
+}
+
+kvcache::PrefixCache::PageTokens Engine::Impl::page_tokens(const Sequence& s,
+                                                           std::size_t page) const {
+  return kvcache::PrefixCache::PageTokens(s.request.tokens.data() + page * kPageTokens,
+                                          kPageTokens);
+}
+
+// Pages that can come from the cache. The last token is computed in any case: its row is what the
+// answer begins with.
+std::size_t Engine::Impl::reusable_pages(const Sequence& s) const {
+  const bool every_row =
+      s.request.generate && s.request.generate->want_prompt_logprobs && !s.started;
+  return s.reuses && !every_row ? (s.prefill_end - 1) / kPageTokens : 0;
+}
+
+std::vector<kvcache::PrefixCache::Node> Engine::Impl::known_pages(const Sequence& s) const {
+  std::vector<kvcache::PrefixCache::Node> nodes;
+  kvcache::PrefixCache::Node at = kvcache::PrefixCache::kRoot;
+  for (std::size_t page = 0; page < reusable_pages(s); ++page) {
+    const auto next = prefixes.find(at, domain_of(s, page), page_tokens(s, page));
+    if (!next) break;
+    nodes.push_back(at = *next);
+  }
+  return nodes;
+}
+
+// Whether all that it may ever need is free, or can be made free: what no sequence uses and none
+// that runs may still need.
+bool Engine::Impl::fits(Sequence& s, bool beside_own) {
+  const kvcache::PagedKvCache& cache = parts.cache;
+  const std::vector<kvcache::PrefixCache::Node> known = known_pages(s);
+  std::size_t taken = cache.pages_in_use();
+  for (const kvcache::PrefixCache::Node node : known)
+    taken += cache.in_use(prefixes.page(node)) ? 0 : 1;
+  for (const Sequence* r : running) {
+    const std::size_t have = cache.pages(*r->slot).size();
+    taken += r->pages_needed - std::min(have, r->pages_needed);
+  }
+  const std::size_t places = std::size_t{options.sequences_max} + options.guests_max;
+  const std::size_t aside = beside_own ? cache.pages_total() * options.guests_max / places : 0;
+  return taken + (s.pages_needed - known.size()) + aside <= cache.pages_total();
+}
+
+void Engine::Impl::admit() {
+  const Scheduler::Fits fit = [this](RequestId id, bool beside_own) {
+    return fits(*sequences.at(id), beside_own);
+  };
+  while (true) {
+    const Scheduler::Action action = scheduler.next(fit);
+    if (action.kind == Scheduler::Action::Kind::kNone) return;
+    Sequence& s = *sequences.at(action.id);
+    if (action.kind == Scheduler::Action::Kind::kPreempt) {
+      preempt(s);
+      continue;
+    }
+    auto slot = parts.cache.open();
+    if (!slot.ok()) return;
+    s.slot = *slot;
+    running.push_back(&s);
+    start(s);
+    scheduler.admitted(action.id, s.prefill_end - s.computed);
+  }
+}
+
+void Engine::Impl::start(Sequence& s) {
+  const bool first_time = s.admitted_ns == 0;
+  if (first_time) s.admitted_ns = now_ns();
+  catch_up(s);
+  if (!s.request.generate || !first_time) return;
+  if (reusable_pages(s) > 0) totals.prefix_queries += s.prompt_tokens;
+  Generate& g = *s.request.generate;
+  for (const std::int32_t token : s.request.tokens) s.sampler->accept(token);
+  s.decoder = std::make_unique<tokenizer::StreamDecoder>(
+      parts.tokenizer,
+      tokenizer::StreamDecoder::Options{.unparse_special = false, .at_text_start = g.text_start});
+  s.stops.emplace(std::move(g.stops));
+}
+
+// What it has answered stays said; when its turn comes again, it reads its prompt and that, and
+// goes on.
+void Engine::Impl::preempt(Sequence& s) {
+  release(s);
+  std::erase(running, &s);
+  s.computed = 0;
+  s.prefill_end = s.request.tokens.size();
+  s.pages_indexed = 0;
+  s.node = kvcache::PrefixCache::kRoot;
+  s.index_full = false;
+  if (!s.started) s.prompt_outputs.clear();
+  scheduler.preempted(s.request.id);
+  ++totals.preemptions;
+}
+
+// Takes the next pages of its prompt from the cache as far as they are there: when it is admitted,
+// and later those that another request has computed meanwhile.
+void Engine::Impl::catch_up(Sequence& s) {
+  const std::size_t pages = reusable_pages(s);
+  while (!s.index_full && s.pages_indexed < pages && s.computed == s.pages_indexed * kPageTokens) {
+    const auto next =
+        prefixes.find(s.node, domain_of(s, s.pages_indexed), page_tokens(s, s.pages_indexed));
+    if (!next) return;
+    parts.cache.adopt(*s.slot, prefixes.page(*next));
+    prefixes.used(*next);
+    s.node = *next;
+    ++s.pages_indexed;
+    s.computed += kPageTokens;
+    if (s.generated == 0) s.cached_tokens += kPageTokens;
+    totals.prefix_hits += s.generated == 0 ? kPageTokens : 0;
+  }
+}
+
+// Leaves the pages that are complete for those who come after. Where another was quicker, its page
+// takes the place of the own one: both hold the same bits.
+void Engine::Impl::index_pages(Sequence& s) {
+  while (s.reuses && !s.index_full && (s.pages_indexed + 1) * kPageTokens <= s.computed) {
+    const std::size_t page = s.pages_indexed;
+    const std::string domain = domain_of(s, page);
+    const auto tokens = page_tokens(s, page);
+    auto node = prefixes.find(s.node, domain, tokens);
+    if (node) {
+      parts.cache.replace(*s.slot, page * kPageTokens, prefixes.page(*node));
+    } else {
+      node =
+          prefixes.insert(s.node, domain, tokens, parts.cache.page_of(*s.slot, page * kPageTokens));
+    }
+    s.index_full = !node;
+    if (!node) return;
+    s.node = *node;
+    ++s.pages_indexed;
+  }
+}
+
+}  // namespace holdfast::runtime
