@@ -79,6 +79,8 @@ json::Object engine_config(const Context& context) {
       {"speculation",
        draft_model(context).empty() ? s.text(Setting::engine_speculation) : std::string("draft")},
       {"queue_max", s.integer(Setting::limits_queue_max)},
+      {"prefix_cache", s.flag(Setting::engine_prefix_cache)},
+      {"prefix_bytes_max", s.size_bytes(Setting::engine_prefix_bytes_max)},
       {"memory_limit_bytes", memory}};
 }
 

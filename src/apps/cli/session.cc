@@ -200,6 +200,8 @@ Result<Answer> Session::generate(wire::Submit submit, const AnswerFlags& flags,
     answer.seed >>= 32;
   }
   submit.sampling = sampling(flags, answer.seed);
+  // The engine has no other user; a conversation's next turn begins with what was said before.
+  submit.scheduling.cache_domain = "session";
   const auto inbox = std::make_shared<Inbox>();
   const auto began = Clock::now();
   const std::uint64_t request =

@@ -1,5 +1,6 @@
 #include "holdfast/enginehost/host.h"
 
+#include <array>
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
@@ -13,9 +14,11 @@
 #include "holdfast/model/importance.h"
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/cpu.h"
+#include "holdfast/platform/entropy.h"
 #include "holdfast/runtime/engine.h"
 #include "holdfast/runtime/prompt.h"
 #include "load.h"
+#include "shared_prompts.h"
 #include "wire_sink.h"
 
 namespace holdfast::enginehost {
@@ -77,6 +80,25 @@ runtime::Generate to_generate(const wire::Submit& m) {
   for (const wire::LogitBias& b : from.logit_bias)
     to.logit_bias.push_back({b.token, static_cast<float>(b.bias)});
   return g;
+}
+
+runtime::Scheduling to_scheduling(const wire::Scheduling& from) {
+  runtime::Scheduling to;
+  to.tenant = from.tenant;
+  to.weight = from.weight;
+  to.priority = static_cast<runtime::Priority>(from.priority);
+  to.cache_domain = from.cache_domain;
+  if (from.deadline_ms) {
+    const auto now = static_cast<std::uint64_t>(platform::system_clock().monotonic_ns());
+    to.deadline_ns = now + std::uint64_t{*from.deadline_ms} * 1'000'000;
+  }
+  return to;
+}
+
+std::uint64_t draw_seed() {
+  std::array<std::byte, sizeof(std::uint64_t)> bytes{};
+  ignore_error(platform::fill_random(bytes), "the seed only makes collisions hard to aim at");
+  return load_le<std::uint64_t>(bytes.data());
 }
 
 runtime::Evaluate::Kind to_kind(wire::EvaluateKind kind) {
@@ -182,6 +204,7 @@ Result<std::vector<std::int32_t>> Receiver::prompt_tokens(wire::Submit& m) const
 }
 
 void Receiver::handle(wire::Submit& m) {
+  const runtime::Scheduling scheduling = to_scheduling(m.scheduling);
   auto tokens = prompt_tokens(m);
   if (!tokens.ok()) {
     const bool raised = chat::raised_by_template(tokens.error());
@@ -192,6 +215,7 @@ void Receiver::handle(wire::Submit& m) {
   c.request.id = m.request;
   c.request.tokens = std::move(*tokens);
   c.request.generate = to_generate(m);
+  c.request.scheduling = scheduling;
   c.wants.logprobs = m.sampling.logprobs.has_value();
   c.wants.margins = m.want_margins;
   queue_.push(std::move(c));
@@ -259,6 +283,11 @@ std::string stats_json(const runtime::EngineStats& s) {
                                   {"waiting", s.waiting},
                                   {"pages_total", s.pages_total},
                                   {"pages_used", s.pages_used},
+                                  {"pages_kept", s.pages_kept},
+                                  {"prefix_queries", s.prefix_queries},
+                                  {"prefix_hits", s.prefix_hits},
+                                  {"prefix_evictions", s.prefix_evictions},
+                                  {"preemptions", s.preemptions},
                                   {"steps", s.steps},
                                   {"prompt_tokens", s.prompt_tokens},
                                   {"generated_tokens", s.generated_tokens},
@@ -284,6 +313,8 @@ std::string ready_json(const LoadedModel& loaded, const LoadConfig& config,
                    {"kv_bytes", loaded.plan.kv_bytes},
                    {"scratch_bytes", loaded.plan.scratch_bytes},
                    {"batch_max", config.batch_max},
+                   {"prefix_pages", loaded.prefix_pages},
+                   {"kv_pages", loaded.cache->pages_total()},
                    {"speculation", std::string(speculation_name(config.speculation))},
                    {"has_template", loaded.chat_template.has_value()},
                    {"adds_bos", loaded.tokenizer->adds_bos()},
@@ -303,11 +334,17 @@ void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config
     parts.draft_cache = loaded.draft->cache.get();
   }
   const bool guesses = config.speculation.source != runtime::SpeculationOptions::Source::kNone;
-  const std::uint32_t decoding = config.batch_max + (guesses ? config.speculation.tokens_max : 0);
-  runtime::Engine engine(parts,
-                         {config.batch_max, loaded.model->options().batch_tokens_max - decoding,
-                          config.queue_max, config.speculation},
-                         sink);
+  const std::uint32_t decoding = config.places() + (guesses ? config.speculation.tokens_max : 0);
+  runtime::EngineOptions options;
+  options.sequences_max = config.batch_max;
+  options.guests_max = config.guests_max();
+  options.prefill_chunk = loaded.model->options().batch_tokens_max - decoding;
+  options.queue_max = config.queue_max;
+  options.prefix_pages_max = loaded.prefix_pages;
+  options.prefix_seed = draw_seed();
+  options.shared_prefixes = shared_prefixes(loaded, config.shared_prompts);
+  options.speculation = config.speculation;
+  runtime::Engine engine(parts, options, sink);
   CommandQueue queue;
   Receiver receiver(channel, loaded, queue);
   std::thread receiving([&receiver] { receiver.run(); });

@@ -24,6 +24,13 @@ constexpr std::size_t kCpusMax = 4096;
 // A context below this helps nobody: then the model is refused instead of being cut down.
 constexpr std::uint32_t kContextWorthHaving = 512;
 
+// KV memory where nothing is said: so many contexts, but at most one part in so many of the memory.
+constexpr std::uint32_t kContextsPlanned = 9;
+constexpr std::uint64_t kKvShare = 3;
+// Bounds of the texts that all may share.
+constexpr std::size_t kSharedPromptsMax = 64;
+constexpr std::size_t kSharedPromptBytesMax = std::size_t{1} << 20;
+
 Result<std::uint64_t> implied_bytes(std::uint16_t type, std::span<const std::uint64_t> dims) {
   const auto t = static_cast<quant::TensorType>(type);
   const std::uint64_t cols = dims[0];
@@ -80,6 +87,22 @@ class Members {
                               " must be a list of numbers in range");
     }
     for (const json::Value& n : v->as_array()) out.push_back(static_cast<int>(n.as_int()));
+    object_.erase(key);
+    return ok_status();
+  }
+  Status texts(const char* key, std::vector<std::string>& out, std::size_t count_max,
+               std::size_t bytes_max) {
+    const json::Value* v = object_.find(key);
+    if (v == nullptr) return ok_status();
+    const auto good = [bytes_max](const json::Value& t) {
+      return t.is_string() && t.as_string().size() <= bytes_max;
+    };
+    if (!v->is_array() || v->as_array().size() > count_max ||
+        !std::all_of(v->as_array().begin(), v->as_array().end(), good)) {
+      return invalid_argument(std::string("engine configuration: ") + key +
+                              " must be a list of texts within the limits");
+    }
+    for (const json::Value& t : v->as_array()) out.push_back(t.as_string());
     object_.erase(key);
     return ok_status();
   }
@@ -258,11 +281,11 @@ class Planner {
     f.options.kv_type = config_.kv_type;
     const bool guesses = config_.speculation.source != runtime::SpeculationOptions::Source::kNone;
     const std::uint32_t decoding =
-        config_.batch_max + (guesses ? config_.speculation.tokens_max : 0);
+        config_.places() + (guesses ? config_.speculation.tokens_max : 0);
     const std::uint32_t chunk =
         std::min({config_.prefill_chunk, context, model::kBatchTokensMax - decoding});
     f.options.batch_tokens_max = chunk + decoding;
-    f.options.sequences_max = config_.batch_max;
+    f.options.sequences_max = config_.places();
     f.options.logits_rows_max =
         std::min(std::max(config_.logits_rows, decoding), f.options.batch_tokens_max);
     f.options.hidden_rows_max = config_.hidden_states ? chunk : 0;
@@ -288,9 +311,8 @@ class Planner {
 
   MemoryFit finish(MemoryFit f, std::uint32_t context, bool reduced) const {
     const std::uint64_t one = pages_for(context);
-    const std::uint64_t wanted = config_.kv_tokens == 0
-                                     ? one * config_.batch_max
-                                     : std::max(one, pages_for(config_.kv_tokens));
+    const std::uint64_t wanted =
+        config_.kv_tokens == 0 ? planned_pages(one) : std::max(one, with_guests(config_.kv_tokens));
     const std::uint64_t fixed = f.plan.weights_bytes + f.plan.scratch_bytes;
     const std::uint64_t room = std::min(limit_ - fixed, kv_limit()) / page_bytes_;
     f.pages =
@@ -298,6 +320,17 @@ class Planner {
     f.plan.kv_bytes = f.pages * page_bytes_;
     f.reduced = reduced;
     return f;
+  }
+
+  // Capacity that was asked for is one tenant's; the part that is set aside for others comes on
+  // top.
+  std::uint64_t with_guests(std::uint64_t tokens) const {
+    return pages_for(tokens * config_.places() / config_.batch_max);
+  }
+  // A whole context for each sequence is more than anyone uses, and other models need memory too.
+  std::uint64_t planned_pages(std::uint64_t one) const {
+    const std::uint64_t each = one * std::min(config_.places(), kContextsPlanned);
+    return std::max(one, std::min(each, limit_ / kKvShare / page_bytes_));
   }
 
   const LoadConfig& config_;
@@ -331,8 +364,14 @@ class Loader {
     HF_TRY(read_texts(pack));
     PayloadTensors tensors(pack, loaded_->payload.view());
     if (role_ == Role::kMain) {
-      HF_TRY_ASSIGN(loaded_->cache, kvcache::PagedKvCache::create(
-                                        model::kv_layout(hyper, config_.kv_type), fit_.pages));
+      const kvcache::KvLayout layout = model::kv_layout(hyper, config_.kv_type);
+      HF_TRY_ASSIGN(loaded_->cache, kvcache::PagedKvCache::create(layout, fit_.pages));
+      const std::uint64_t kept =
+          config_.prefix_bytes_max == 0 ? kPrefixBytesDefault : config_.prefix_bytes_max;
+      if (config_.prefix_cache) {
+        loaded_->prefix_pages =
+            std::min<std::uint64_t>(fit_.pages, kept / kvcache::PagedKvCache::page_bytes(layout));
+      }
     }
     HF_TRY_ASSIGN(loaded_->model, model::Model::load(hyper, tensors, fit_.options));
     if (static_cast<std::uint32_t>(loaded_->tokenizer->vocab_size()) > hyper.n_vocab) {
@@ -450,6 +489,9 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   HF_TRY(m.number("batch_max", c.batch_max, 1, 1024));
   HF_TRY(m.number("prefill_chunk", c.prefill_chunk, 1, model::kContextMax));
   HF_TRY(m.number("queue_max", c.queue_max, 1, 65536));
+  HF_TRY(m.flag("prefix_cache", c.prefix_cache));
+  HF_TRY(m.number("prefix_bytes_max", c.prefix_bytes_max, 0, std::int64_t{1} << 60));
+  HF_TRY(m.texts("shared_prompts", c.shared_prompts, kSharedPromptsMax, kSharedPromptBytesMax));
   HF_TRY(m.number("logits_rows", c.logits_rows, 0, 65536));
   HF_TRY(m.flag("hidden_states", c.hidden_states));
   HF_TRY(m.text("template", c.template_text));

@@ -37,12 +37,18 @@ struct LoadConfig {
   LoadMode load = LoadMode::kRead;
   std::uint32_t context = 0;  // 0: the model's own, or the largest that fits
   std::uint64_t kv_tokens =
-      0;  // KV capacity of all sequences together; 0: context x batch_max, or what fits
+      0;  // KV capacity of all sequences together; 0: planned from context and memory
   std::uint64_t kv_bytes_max = 0;  // memory for the KV cache; 0: what the limit leaves
   kvcache::KvType kv_type = kvcache::KvType::kF16;
   std::string isa;  // forced, or empty
   std::uint32_t batch_max = 8;
+  // More sequences, for tenants of which nothing runs: see runtime::SchedulerOptions.
+  std::uint32_t guests_max() const { return batch_max == 1 ? 0 : (batch_max + 7) / 8; }
+  std::uint32_t places() const { return batch_max + guests_max(); }
   std::uint32_t prefill_chunk = 192;
+  bool prefix_cache = false;
+  std::uint64_t prefix_bytes_max = 0;       // of pages that are kept; 0: kPrefixBytesDefault
+  std::vector<std::string> shared_prompts;  // texts that prompts of all domains may share
   std::uint32_t queue_max = 256;
   std::uint32_t logits_rows = 0;  // rows of logits in one step; at least batch_max
   bool hidden_states = false;
@@ -54,6 +60,9 @@ struct LoadConfig {
 
 // kInvalidArgument names the member that is unknown or out of range.
 Result<LoadConfig> parse_load_config(std::string_view json_text);
+
+// Kept pages are memory that others could use, and rarely is more of it worth having.
+inline constexpr std::uint64_t kPrefixBytesDefault = std::uint64_t{1} << 30;
 
 // Objects and tensors of a pack, verified, in one of two kinds of memory.
 struct Payload {
@@ -76,6 +85,7 @@ struct LoadedModel {
   std::unique_ptr<kvcache::PagedKvCache> cache;
   std::unique_ptr<model::Model> model;
   model::MemoryPlan plan;
+  std::size_t prefix_pages = 0;  // kept at most
   bool context_reduced = false;  // the model's own context did not fit
   // The model that guesses, with Source::kModel: its team is this model's, `plan` counts it in.
   std::unique_ptr<LoadedModel> draft;

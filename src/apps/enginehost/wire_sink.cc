@@ -16,6 +16,8 @@ wire::ErrorReason reason_of(runtime::FailureKind kind) {
       return wire::ErrorReason::kUnknownToken;
     case runtime::FailureKind::kTemplate:
       return wire::ErrorReason::kTemplate;
+    case runtime::FailureKind::kDeadline:
+      return wire::ErrorReason::kDeadline;
     case runtime::FailureKind::kOther:
       break;
   }
@@ -74,7 +76,7 @@ void WireSink::on_started(runtime::RequestId id, runtime::StartedOutput started)
       message.tokens.push_back(detail(id, std::move(started.prompt[j]), true));
     send(message);
   }
-  send(wire::Started{id, started.prompt_tokens, 0});
+  send(wire::Started{id, started.prompt_tokens, started.cached_tokens});
 }
 
 void WireSink::on_token(runtime::RequestId id, runtime::TokenOutput token, std::string text) {
@@ -88,7 +90,7 @@ void WireSink::on_finished(runtime::RequestId id, runtime::FinishedOutput f) {
   send(wire::Finished{id,
                       to_wire(f.reason),
                       std::move(f.stop_string),
-                      {f.prompt_tokens, f.completion_tokens, 0},
+                      {f.prompt_tokens, f.completion_tokens, f.cached_tokens},
                       {f.queue_ns, f.prefill_ns, f.decode_ns}});
 }
 
