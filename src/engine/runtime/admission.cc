@@ -75,7 +75,8 @@ void Engine::Impl::admit() {
     s.slot = *slot;
     running.push_back(&s);
     start(s);
-    scheduler.admitted(action.id, s.prefill_end - s.computed);
+    s.prompt_left = s.prefill_end - s.computed;
+    scheduler.admitted(action.id, s.prompt_left);
   }
 }
 

@@ -292,7 +292,7 @@ std::vector<Sequence*> Engine::Impl::prompts_of_step() {
   return out;
 }
 
-std::size_t Engine::Impl::prompt_budget(const Batch& batch, std::size_t prompts) {
+StepPacer::Room Engine::Impl::prompt_room(const Batch& batch, std::size_t prompts) {
   StepPacer::Load load;
   load.answer_tokens = batch.answers_tokens;
   load.answers = batch.parts.size();
@@ -300,7 +300,7 @@ std::size_t Engine::Impl::prompt_budget(const Batch& batch, std::size_t prompts)
   load.alone = sequences.size() == 1;
   for (const Batch::Part& part : batch.parts)
     load.urgent = std::min(load.urgent, part.sequence->request.scheduling.priority);
-  return pacer.prompt_tokens(load, options.prefill_chunk);
+  return pacer.room(load, options.prefill_chunk);
 }
 
 Engine::Impl::Batch Engine::Impl::build() {
@@ -313,10 +313,19 @@ Engine::Impl::Batch Engine::Impl::build() {
   const std::vector<Sequence*> prompts = prompts_of_step();
   if (prompts.empty()) return batch;
   std::vector<std::size_t> left;
-  for (const Sequence* s : prompts) left.push_back(s->prefill_end - s->computed);
-  const std::vector<std::size_t> shares = share_out(left, prompt_budget(batch, prompts.size()));
+  std::vector<std::size_t> whole;
+  for (const Sequence* s : prompts) {
+    left.push_back(s->prefill_end - s->computed);
+    whole.push_back(s->prompt_left);
+  }
+  const std::vector<std::size_t> shares =
+      share_out(left, whole, prompt_room(batch, prompts.size()));
+  // Both kinds of room together may be more than a step has.
+  std::size_t budget = options.prefill_chunk;
   for (std::size_t i = 0; i < prompts.size(); ++i) {
-    if (shares[i] > 0) add_part(batch, *prompts[i], shares[i]);
+    const std::size_t share = std::min(shares[i], budget);
+    if (share > 0) add_part(batch, *prompts[i], share);
+    budget -= share;
   }
   return batch;
 }

@@ -70,7 +70,7 @@ struct Engine::Impl {
   void add_answer(Batch& batch, Sequence& s);
   void add_part(Batch& batch, Sequence& s, std::size_t budget);
   std::vector<Sequence*> prompts_of_step();
-  std::size_t prompt_budget(const Batch& batch, std::size_t prompts);
+  StepPacer::Room prompt_room(const Batch& batch, std::size_t prompts);
   Batch build();
   bool make_room(const Batch& batch);
   void fail_batch(const Batch& batch, const Error& error);

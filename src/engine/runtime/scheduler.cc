@@ -1,7 +1,6 @@
 #include "scheduler.h"
 
 #include <algorithm>
-#include <numeric>
 #include <tuple>
 
 #include "holdfast/base/check.h"
@@ -73,7 +72,8 @@ std::size_t Scheduler::first_class() const {
 }
 
 // The request whose turn it is among those that may have one of the free places. Changes nothing
-// but credits, and those only where nobody has any: asked again, it says the same.
+// but credits, and those only where nobody has any: asked again, it says the same. A guest must
+// have credit of its own, or its place would be worth more than its share.
 std::optional<RequestId> Scheduler::pick(Class& c) {
   const bool place = running_.size() < options_.slots;
   const bool guest_place = running_.size() < options_.slots + options_.guest_slots;
@@ -82,8 +82,8 @@ std::optional<RequestId> Scheduler::pick(Class& c) {
   for (std::size_t i = 0; i < c.shares.size(); ++i, ++start) {
     if (start == c.shares.end()) start = c.shares.begin();
     if (start->second.queue.empty()) continue;
-    if (place || (guest_place && !runs_something(start->first)))
-      ring.emplace_back(&start->first, &start->second);
+    const bool guest = start->second.credit > 0 && !runs_something(start->first);
+    if (place || (guest_place && guest)) ring.emplace_back(&start->first, &start->second);
   }
   if (ring.empty()) return std::nullopt;
   // As many rounds as the one needs that is nearest to having credit again.
@@ -194,25 +194,6 @@ std::vector<RequestId> Scheduler::expired(std::uint64_t now_ns) const {
   std::vector<RequestId> out;
   for (auto it = deadlines_.begin(); it != deadlines_.end() && it->first <= now_ns; ++it)
     out.push_back(it->second);
-  return out;
-}
-
-std::vector<std::size_t> share_out(std::span<const std::size_t> left, std::size_t budget) {
-  std::vector<std::size_t> out(left.size(), 0);
-  if (left.empty()) return out;
-  const auto give = [&](std::size_t i, std::size_t most) {
-    const std::size_t more = std::min({most, budget, left[i] - out[i]});
-    out[i] += more;
-    budget -= more;
-  };
-  give(0, (budget + 1) / 2);
-  std::vector<std::size_t> others(left.size() - 1);
-  std::iota(others.begin(), others.end(), 1u);
-  std::ranges::stable_sort(others, {}, [&](std::size_t i) { return left[i]; });
-  for (const std::size_t i : others) {
-    if (left[i] <= budget) give(i, budget);
-  }
-  for (std::size_t i = 0; i < left.size(); ++i) give(i, budget);
   return out;
 }
 

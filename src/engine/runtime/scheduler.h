@@ -128,10 +128,4 @@ class Scheduler {
   std::uint32_t higher_in_row_ = 0;
 };
 
-// How many tokens of each prompt a step computes: prompts[i] has `left[i]` to go, in order, and
-// `budget` are to be shared out. The first gets at least half, so that it moves on however many
-// come after it; of the rest, those come first that end with this step, the shortest of them
-// leading; what nobody took falls to the first.
-std::vector<std::size_t> share_out(std::span<const std::size_t> left, std::size_t budget);
-
 }  // namespace holdfast::runtime

@@ -38,6 +38,7 @@ struct Sequence {
   // Tokens that are a prompt to this run: those asked with and, after a restart, those answered
   // before it.
   std::size_t prefill_end = 0;
+  std::size_t prompt_left = 0;  // that had to be computed when it was admitted
   bool cancelled = false;
 
   // Where it stands in the prefix cache. Of its pages the first `pages_indexed` are known there,

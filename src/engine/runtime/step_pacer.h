@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "draft_policy.h"
 #include "holdfast/runtime/request.h"
@@ -12,9 +14,13 @@
 namespace holdfast::runtime {
 
 // A step that computes prompts besides answers takes longer than one that does not, and each answer
-// gets its token that much later. By how much it may be later is the class's to say: a step may
-// take kStretch times what it takes without prompts. Where more prompts wait than answers run, the
-// room grows in proportion: then the wait of those that have not begun counts for more.
+// gets its token that much later. How much later it may be is for the class of the most urgent
+// answer to say, in two ways:
+// - A long prompt takes many steps, so it may stretch each to kStretch times what it takes without
+//   prompts. Where more prompts wait than answers run, the room grows in proportion: then the wait
+//   of those that have not begun counts for more.
+// - A prompt that can end with the step delays the answers once, and whoever asked waits for all of
+//   it: the step may take kFinishSeconds.
 // Apart from that no step is to take longer than kStepSecondsMax, for whoever comes or is cancelled
 // waits for the end of the step.
 //
@@ -22,9 +28,9 @@ namespace holdfast::runtime {
 // loop.
 class StepPacer {
  public:
-  // By class of the most urgent answer that runs: 1.7 leaves room for the noise of a machine where
-  // the promise is 2.
+  // 1.7 leaves room for the noise of a machine where the promise is 2.
   static constexpr std::array<double, kPriorities> kStretch = {1.35, 1.7, 4.0};
+  static constexpr std::array<double, kPriorities> kFinishSeconds = {0.025, 0.05, 0.2};
   static constexpr double kStepSecondsMax = 0.2;
   static constexpr double kAloneSecondsMax = 0.5;  // where only a newcomer could mind
   static constexpr std::size_t kTokensMin = 4;     // beside answers
@@ -39,8 +45,12 @@ class StepPacer {
     bool alone = false;                  // there is no other request
     Priority urgent = Priority::kBatch;  // the most urgent class among the answers
   };
-  // Prompt tokens for a step, at most `most`.
-  std::size_t prompt_tokens(const Load& load, std::size_t most);
+  // Prompt tokens for a step, each at most `most`.
+  struct Room {
+    std::size_t paced = 0;      // at least 1
+    std::size_t finishing = 0;  // of prompts that end with the step
+  };
+  Room room(const Load& load, std::size_t most);
   void observe(std::size_t answer_tokens, std::size_t prompt_tokens, double seconds);
 
  private:
@@ -49,11 +59,20 @@ class StepPacer {
   static std::size_t bucket(std::size_t tokens);
   std::optional<double> token_seconds(std::size_t tokens) const;
   double answers_seconds(std::size_t tokens) const;
+  std::size_t tokens_in(double seconds, std::size_t most) const;
 
   StepCosts answers_;
   bool answers_measured_ = false;
   std::array<double, kBuckets> token_seconds_{};  // 0: not seen
   std::uint32_t cautious_ = 0;                    // steps in which less than possible was tried
 };
+
+// How many tokens of each prompt a step computes, in the order of their turns. Prompt i has left[i]
+// tokens to go of the whole[i] that it had to compute. Short ones, which `finishing` has room for,
+// end with the step. The rest share what that leaves of `paced`: the first gets at least half, so
+// that it moves on however many come after it; of the others those come first that can end; what
+// nobody took falls to the first.
+std::vector<std::size_t> share_out(std::span<const std::size_t> left,
+                                   std::span<const std::size_t> whole, StepPacer::Room room);
 
 }  // namespace holdfast::runtime

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "holdfast/platform/clock.h"
+
 namespace holdfast::backend {
 
 namespace {
@@ -75,8 +77,10 @@ wire::Scheduling to_scheduling(const GenerateRequest& request) {
   to.priority = static_cast<wire::Priority>(request.priority);
   to.cache_domain = request.caller.cache_domain;
   if (request.deadline) {
+    // Both are CLOCK_MONOTONIC.
+    const std::chrono::nanoseconds now(platform::system_clock().monotonic_ns());
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        *request.deadline - std::chrono::steady_clock::now());
+        request.deadline->time_since_epoch() - now);
     to.deadline_ms =
         static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 0, INT32_MAX));
   }
