@@ -9,6 +9,8 @@ namespace holdfast::wire {
 namespace {
 
 constexpr std::size_t kReceiveBytes = 256 * 1024;
+// Joined for one write; larger frames go alone.
+constexpr std::size_t kWriteBytesMax = 64 * 1024;
 constexpr std::chrono::milliseconds kLastWordsTimeout{1000};
 
 Error other_side_gone() { return unavailable("the other side is gone"); }
@@ -94,12 +96,17 @@ void Channel::write_loop() {
   while (true) {
     changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
     if (stopping_) return;
-    const Bytes frame = std::move(queue_.front());
+    // A step of the engine ends for many requests at once: one write for all that is there.
+    Bytes frames = std::move(queue_.front());
     queue_.pop_front();
+    while (!queue_.empty() && frames.size() + queue_.front().size() <= kWriteBytesMax) {
+      frames.insert(frames.end(), queue_.front().begin(), queue_.front().end());
+      queue_.pop_front();
+    }
     lock.unlock();
-    Status sent = platform::send_all(fd_.get(), frame, platform::Deadline::never());
+    Status sent = platform::send_all(fd_.get(), frames, platform::Deadline::never());
     lock.lock();
-    queued_bytes_ -= frame.size();
+    queued_bytes_ -= frames.size();
     if (!sent.ok()) {
       write_error_ = std::move(sent).error();
       queue_.clear();

@@ -195,7 +195,7 @@ TEST_F(LoadModelTest, ADraftModelIsCountedInThePlanAndInTheLimit) {
   EXPECT_EQ(model.draft->cache->pages_total(), model.cache->pages_total());
   EXPECT_EQ(model.plan.kv_bytes, model.cache->bytes() + model.draft->cache->bytes());
   EXPECT_GT(model.plan.weights_bytes, std::get<0>(alone)->plan.weights_bytes);
-  const std::uint64_t one_context = model.plan.kv_bytes / 2;
+  const std::uint64_t one_context = model.plan.kv_bytes / config.places();
   const std::uint64_t need = model.plan.weights_bytes + model.plan.scratch_bytes + one_context;
   config.memory_limit_bytes = need;
   config.draft_pack_fd = other_pack("llama-tied-ropefreqs");
