@@ -1,6 +1,7 @@
 // From rows of logits to answers.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "engine_impl.h"
 #include "holdfast/model/importance.h"
@@ -63,8 +64,53 @@ void Engine::Impl::deliver_scores(const Batch& batch, const model::Step& step) {
   });
 }
 
+// The next token of each answer, drawn by the whole team: with many answers or a large vocabulary a
+// single thread would take a good part of a step for it. What guesses bring is drawn as it is
+// delivered, for it depends on the token before.
+void Engine::Impl::draw_samples(const Batch& batch, const model::Step& step) {
+  struct Wanted {
+    Sequence* sequence;
+    std::size_t row;
+  };
+  std::vector<Wanted> wanted;
+  std::size_t row = 0;
+  for (const Batch::Part& part : batch.parts) {
+    Sequence& s = *part.sequence;
+    const bool hidden = s.request.evaluate && s.request.evaluate->kind == Evaluate::Kind::kHidden;
+    bool found = false;
+    for (std::size_t p = part.begin; p < part.end; ++p) {
+      if (hidden || !s.wants_row(p)) continue;
+      if (s.request.generate && !found && p + 1 >= s.prefill_end) {
+        wanted.push_back({&s, row});
+        found = true;
+      }
+      ++row;
+    }
+  }
+  if (wanted.size() < 2) return;
+  sampler_scratches.resize(parts.team.size());
+  parts.team.run([&](tensor::Worker& worker) {
+    worker.deal(wanted.size(), 1, [&](tensor::Range mine) {
+      for (std::size_t i = mine.begin; i < mine.end; ++i) {
+        Sequence& s = *wanted[i].sequence;
+        s.drawn = draw(s, step.logits.subspan(wanted[i].row * vocab(), vocab()),
+                       sampler_scratches[worker.index()]);
+      }
+    });
+  });
+}
+
+Result<sampler::Sample> Engine::Impl::draw(Sequence& s, std::span<const float> logits,
+                                           std::vector<float>& scratch) const {
+  const Generate& g = *s.request.generate;
+  return s.sampler->sample(
+      logits, s.request.tokens.size(),
+      {.logprobs = g.want_logprobs, .top_logprobs = g.top_logprobs, .allowed = {}}, scratch);
+}
+
 void Engine::Impl::deliver(const Batch& batch, const model::Step& step) {
   deliver_scores(batch, step);
+  draw_samples(batch, step);
   const std::size_t n_embd = parts.model.hyperparameters().n_embd;
   std::size_t logits_row = 0;
   std::size_t hidden_row = 0;
@@ -190,10 +236,8 @@ void Engine::Impl::deliver_generated(Sequence& s, const Batch::Part& part,
 void Engine::Impl::sample_next(Sequence& s, std::span<const float> logits) {
   const Generate& g = *s.request.generate;
   if (!s.started) begin_answer(s, now_ns());
-  const auto sample = s.sampler->sample(
-      logits, s.request.tokens.size(),
-      {.logprobs = g.want_logprobs, .top_logprobs = g.top_logprobs, .allowed = {}},
-      sampler_scratch);
+  const Result<sampler::Sample> sample =
+      s.drawn ? *std::exchange(s.drawn, std::nullopt) : draw(s, logits, sampler_scratches.front());
   if (!sample.ok()) {
     end(s);
     return fail(s.request.id, sample.error());

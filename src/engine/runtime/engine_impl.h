@@ -78,6 +78,9 @@ struct Engine::Impl {
   // Answers.
   void deliver(const Batch& batch, const model::Step& step);
   void deliver_scores(const Batch& batch, const model::Step& step);
+  void draw_samples(const Batch& batch, const model::Step& step);
+  Result<sampler::Sample> draw(Sequence& s, std::span<const float> logits,
+                               std::vector<float>& scratch) const;
   void deliver_generated(Sequence& s, const Batch::Part& part, std::span<const float> rows);
   void deliver_answer(Sequence& s, std::span<const float> rows);
   void deliver_evaluated(Sequence& s, std::span<const float> rows, std::size_t width);
@@ -96,7 +99,7 @@ struct Engine::Impl {
   std::vector<RequestId> ended;
   StepPacer pacer;
   std::vector<double> row_scores;
-  std::vector<float> sampler_scratch;
+  std::vector<std::vector<float>> sampler_scratches{1};  // one a thread of the team
   EngineStats totals;
   Speculator speculator;
 };

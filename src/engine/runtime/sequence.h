@@ -59,6 +59,7 @@ struct Sequence {
   std::size_t prompt_tokens = 0;
   std::uint32_t generated = 0;
   std::optional<sampler::Sampler> sampler;
+  std::optional<Result<sampler::Sample>> drawn;  // the next token, ahead of its delivery
   std::unique_ptr<tokenizer::StreamDecoder> decoder;
   std::optional<StopMatcher> stops;
   std::vector<TokenOutput> prompt_outputs;
