@@ -128,6 +128,7 @@ void Generation::run_on(const std::shared_ptr<EngineProcess>& engine, std::uint6
   {
     const std::lock_guard lock(mutex_);
     if (!cancelled_) engine_ = engine;
+    leave_ = nullptr;
   }
   if (engine_.expired()) return finish_cancelled();
   const std::uint64_t number =
@@ -161,13 +162,16 @@ void Generation::finish_cancelled() {
 void Generation::cancel() {
   std::shared_ptr<EngineProcess> engine;
   std::uint64_t number = 0;
+  std::function<void()> leave;
   {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
+    leave = std::exchange(leave_, nullptr);
     engine = engine_.lock();
     number = number_;
   }
   if (engine && number != 0) engine->cancel(number);
+  if (leave) leave();
 }
 
 void Generation::end() {
