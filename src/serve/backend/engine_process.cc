@@ -10,6 +10,8 @@ namespace holdfast::backend {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr int kControlFd = 3;
 constexpr int kPackFd = 4;
 constexpr int kDraftPackFd = 5;
@@ -146,7 +148,7 @@ void EngineProcess::on_exit(std::function<void()> callback) {
   on_exit_ = std::move(callback);
 }
 
-std::optional<std::chrono::steady_clock::time_point> EngineProcess::silent_since() {
+std::optional<Clock::time_point> EngineProcess::silent_since() {
   const std::lock_guard lock(mutex_);
   if (handlers_.empty() || !alive_) return std::nullopt;
   return heard_at_;
@@ -161,7 +163,7 @@ std::uint64_t EngineProcess::send(wire::Message message, Handler handler) {
   {
     const std::lock_guard lock(mutex_);
     request = next_request_++;
-    if (handlers_.empty()) heard_at_ = std::chrono::steady_clock::now();
+    if (handlers_.empty()) heard_at_ = Clock::now();
     handlers_.emplace(request, std::move(handler));
   }
   set_request(message, request);
@@ -196,7 +198,7 @@ void EngineProcess::deliver(const wire::Message& message) {
   const bool last = is_last(message);
   {
     const std::lock_guard lock(mutex_);
-    heard_at_ = std::chrono::steady_clock::now();
+    heard_at_ = Clock::now();
     const auto it = handlers_.find(request);
     if (it == handlers_.end()) return;
     handler = last ? std::move(it->second) : it->second;

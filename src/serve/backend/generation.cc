@@ -7,6 +7,8 @@ namespace holdfast::backend {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 FailureKind kind_of(const wire::ErrorReply& reply) {
   switch (static_cast<wire::ErrorReason>(reply.reason)) {
     case wire::ErrorReason::kContextLength:
@@ -76,7 +78,7 @@ wire::Scheduling to_scheduling(const GenerateRequest& request) {
   to.cache_domain = request.caller.cache_domain;
   if (request.deadline) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        *request.deadline - std::chrono::steady_clock::now());
+        *request.deadline - Clock::now());
     to.deadline_ms =
         static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 0, INT32_MAX));
   }

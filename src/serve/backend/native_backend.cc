@@ -285,6 +285,7 @@ NativeBackend::NativeBackend(NativeBackendOptions options, std::shared_ptr<Model
 
 NativeBackend::~NativeBackend() {
   std::vector<Waiter> waiters;
+  std::vector<Refused> refused;
   {
     const std::lock_guard lock(impl_->mutex);
     impl_->stopping = true;
@@ -301,11 +302,12 @@ NativeBackend::~NativeBackend() {
       slot.waiters.clear();
       if (slot.engine) impl_->drop(slot, {});
     }
+    refused = std::exchange(impl_->refused, {});
     impl_->reaping = false;
     impl_->dropped.notify_all();
   }
   for (Waiter& w : waiters) w.call(shutting_down());
-  for (Refused& r : impl_->refused) r.waiter.call(std::move(r.failure));
+  for (Refused& r : refused) r.waiter.call(std::move(r.failure));
   impl_->reaper.join();
 }
 
