@@ -370,7 +370,10 @@ void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config
           break;
       }
     }
-    if (!stopping) engine.step();
+    if (stopping) break;
+    if (!engine.idle()) config.turns->begin();
+    engine.step();
+    config.turns->end(!engine.idle());
   }
   channel.shut_down();
   receiving.join();
@@ -398,9 +401,11 @@ json::Value sandbox_json(const jail::JailReport& report) {
   return layers;
 }
 
-// Descriptors that the gateway hands over: the pack, and the draft model's pack where there is one.
+// Descriptors that the gateway hands over: the pack, the draft model's pack where there is one, and
+// the memory by which engines take turns.
 constexpr int kPackFd = 4;
 constexpr int kDraftPackFd = 5;
+constexpr int kTurnsFd = 6;
 
 // Receives Load, loads, and says Ready. Nothing is returned where it failed: the gateway was told.
 std::unique_ptr<LoadedModel> load(wire::Channel& channel, const jail::JailReport& report,
@@ -434,7 +439,7 @@ int run_engine(const HostOptions& options) {
   platform::CpuFeatures::detect();
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kEngine;
-  profile.keep_fds = {options.control_fd, kPackFd, kDraftPackFd};
+  profile.keep_fds = {options.control_fd, kPackFd, kDraftPackFd, kTurnsFd};
   const auto report = jail::enter_jail(profile);
   if (!report.ok()) {
     std::fprintf(stderr, "holdfast-engine: %s\n", report.error().to_string().c_str());

@@ -72,4 +72,11 @@ ProcessUsage read_own_usage() {
   return u;
 }
 
+// The second number of statm, in pages: readable also where the child gave up being dumpable.
+std::uint64_t resident_bytes_of(pid_t pid) {
+  const auto statm = read_kernel_file("/proc/" + std::to_string(pid) + "/statm");
+  if (!statm) return 0;
+  return number_after(*statm, " ") * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
 }  // namespace holdfast::platform

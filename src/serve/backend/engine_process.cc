@@ -10,9 +10,12 @@ namespace holdfast::backend {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr int kControlFd = 3;
 constexpr int kPackFd = 4;
 constexpr int kDraftPackFd = 5;
+constexpr int kTurnsFd = 6;
 // The child answers Hello before it has done any work.
 constexpr auto kHelloTimeout = std::chrono::seconds(20);
 constexpr auto kExitGrace = std::chrono::milliseconds(500);
@@ -61,8 +64,11 @@ Result<std::unique_ptr<EngineProcess>> EngineProcess::start(EngineProcessOptions
   if (options.verbose) spawn.argv.push_back("--verbose");
   spawn.fds = {{sockets.theirs.get(), kControlFd}, {options.pack.get(), kPackFd}};
   if (options.draft_pack.valid()) spawn.fds.push_back({options.draft_pack.get(), kDraftPackFd});
+  if (options.turns) self->turn_ = platform::StepLeasePool::take(options.turns);
+  if (self->turn_) spawn.fds.push_back({self->turn_->fd(), kTurnsFd});
   HF_TRY_ASSIGN(platform::Process process, platform::Process::spawn(spawn));
   self->process_.emplace(std::move(process));
+  if (options.started_pid != nullptr) *options.started_pid = self->process_->pid();
   sockets.theirs.reset();
   HF_TRY_ASSIGN(self->channel_, wire::Channel::open(std::move(sockets.ours)));
   HF_TRY(self->handshake(options));
@@ -99,6 +105,10 @@ Status EngineProcess::handshake(EngineProcessOptions& options) {
     return internal_error("the engine did not greet");
   options.config.set("pack_fd", kPackFd);
   if (options.draft_pack.valid()) options.config.set("draft_pack_fd", kDraftPackFd);
+  if (turn_) {
+    options.config.set("turns_fd", kTurnsFd);
+    options.config.set("turns_slot", turn_->number());
+  }
   HF_TRY(channel_->send(wire::Load{json::write(options.config)}));
   HF_TRY_ASSIGN(const wire::Message ready,
                 receive_reply(options, platform::Deadline::after(options.load_timeout)));
@@ -120,6 +130,7 @@ void EngineProcess::stop() {
   }
   if (reader_.joinable()) reader_.join();
   if (process_) ignore_error(process_->terminate(kExitGrace), "reaped by the destructor");
+  turn_.reset();
 }
 
 void EngineProcess::cancel_all() {
@@ -137,11 +148,22 @@ void EngineProcess::on_exit(std::function<void()> callback) {
   on_exit_ = std::move(callback);
 }
 
+std::optional<Clock::time_point> EngineProcess::silent_since() {
+  const std::lock_guard lock(mutex_);
+  if (handlers_.empty() || !alive_) return std::nullopt;
+  return heard_at_;
+}
+
+void EngineProcess::kill() {
+  ignore_error(process_->kill(SIGKILL), "the reading thread sees its end");
+}
+
 std::uint64_t EngineProcess::send(wire::Message message, Handler handler) {
   std::uint64_t request = 0;
   {
     const std::lock_guard lock(mutex_);
     request = next_request_++;
+    if (handlers_.empty()) heard_at_ = Clock::now();
     handlers_.emplace(request, std::move(handler));
   }
   set_request(message, request);
@@ -176,6 +198,7 @@ void EngineProcess::deliver(const wire::Message& message) {
   const bool last = is_last(message);
   {
     const std::lock_guard lock(mutex_);
+    heard_at_ = Clock::now();
     const auto it = handlers_.find(request);
     if (it == handlers_.end()) return;
     handler = last ? std::move(it->second) : it->second;

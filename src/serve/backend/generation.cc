@@ -9,6 +9,8 @@ namespace holdfast::backend {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 FailureKind kind_of(const wire::ErrorReply& reply) {
   switch (static_cast<wire::ErrorReason>(reply.reason)) {
     case wire::ErrorReason::kContextLength:
@@ -80,7 +82,11 @@ wire::Scheduling to_scheduling(const GenerateRequest& request) {
     // Both are CLOCK_MONOTONIC.
     const std::chrono::nanoseconds now(platform::system_clock().monotonic_ns());
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+<<<<<<< HEAD
         request.deadline->time_since_epoch() - now);
+=======
+        *request.deadline - Clock::now());
+>>>>>>> w-models
     to.deadline_ms =
         static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 0, INT32_MAX));
   }
@@ -132,6 +138,7 @@ void Generation::run_on(const std::shared_ptr<EngineProcess>& engine, std::uint6
   {
     const std::lock_guard lock(mutex_);
     if (!cancelled_) engine_ = engine;
+    leave_ = nullptr;
   }
   if (engine_.expired()) return finish_cancelled();
   const std::uint64_t number =
@@ -165,13 +172,16 @@ void Generation::finish_cancelled() {
 void Generation::cancel() {
   std::shared_ptr<EngineProcess> engine;
   std::uint64_t number = 0;
+  std::function<void()> leave;
   {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
+    leave = std::exchange(leave_, nullptr);
     engine = engine_.lock();
     number = number_;
   }
   if (engine && number != 0) engine->cancel(number);
+  if (leave) leave();
 }
 
 void Generation::end() {

@@ -22,6 +22,9 @@ class Generation final : public std::enable_shared_from_this<Generation> {
   Generation(GenerateRequest request, std::int64_t seed,
              std::shared_ptr<GenerateObserver> observer);
 
+  // `leave` is called, once, by a cancel() before run_on() or fail(): who waits is then told soon.
+  // Before anyone else knows this generation.
+  void while_waiting(std::function<void()> leave) { leave_ = std::move(leave); }
   // The engine is there: submit, unless it was cancelled meanwhile.
   void run_on(const std::shared_ptr<EngineProcess>& engine, std::uint64_t load_ns,
               std::function<void()> on_end);
@@ -43,6 +46,7 @@ class Generation final : public std::enable_shared_from_this<Generation> {
 
   std::mutex mutex_;  // of what follows
   bool cancelled_ = false;
+  std::function<void()> leave_;
   std::weak_ptr<EngineProcess> engine_;
   std::uint64_t number_ = 0;
 };

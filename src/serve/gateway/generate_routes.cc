@@ -20,11 +20,7 @@ void Gateway::Impl::generate(const RequestPtr& request, const WriterPtr& writer,
   auto model = find_model(parsed.model);
   if (!model) return refuse(unknown_model(parsed.model));
   const std::string_view wait = request->headers.get("x-holdfast-wait-load");
-  const bool may_wait = wait.empty() ? options.wait_for_load : wait != "0";
-  if (!may_wait && model->state != backend::ModelState::kReady) {
-    env.backend.load(model->id, parsed.keep_alive, [](const auto&) {});
-    return refuse(model_loading("warming", 0));
-  }
+  parsed.wait_for_load = wait.empty() ? options.wait_for_load : wait != "0";
   std::make_shared<Generation>(shared_from_this(), request, writer, std::move(parsed),
                                std::move(*model))
       ->start();

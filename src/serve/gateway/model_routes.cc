@@ -26,12 +26,24 @@ json::Object model_object(const backend::ModelFacts& model, std::string_view id)
           {"state", backend::model_state_name(model.state)}};
 }
 
+// Null unless the model is being loaded.
+json::Value loading_object(backend::ModelState state, std::string_view phase, double progress,
+                           std::uint64_t left_ms) {
+  if (state != backend::ModelState::kLoading) return {};
+  return json::Object{{"state", phase},
+                      {"progress", progress},
+                      {"eta_s", static_cast<std::int64_t>((left_ms + 999) / 1000)}};
+}
+
 json::Object managed_model(const backend::ModelFacts& model) {
   json::Object out = model_object(model, model.id);
   out.set("aliases", string_array(model.aliases));
   out.set("architecture", model.architecture);
   out.set("size_bytes", model.size_bytes);
   out.set("has_chat_template", model.has_chat_template);
+  out.set("pinned", model.pinned);
+  out.set("loading", loading_object(model.state, model.loading_state, model.loading_progress,
+                                    model.loading_left_ms));
   return out;
 }
 
@@ -52,7 +64,11 @@ json::Object engine_object(const backend::EngineFacts& engine) {
           {"speculation", json::Object{{"mode", engine.speculation},
                                        {"draft_tokens", engine.draft_tokens},
                                        {"accepted_tokens", engine.draft_accepted}}},
+          {"slots", engine.slots},
           {"restarts", engine.restarts},
+          {"pinned", engine.pinned},
+          {"loading", loading_object(engine.state, engine.loading_state, engine.loading_progress,
+                                     engine.loading_left_ms)},
           {"loaded_at", engine.loaded_at},
           {"expires_at", engine.expires_at == 0 ? json::Value() : json::Value(engine.expires_at)},
           {"load_ms", engine.load_ms}};

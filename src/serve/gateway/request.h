@@ -32,6 +32,7 @@ struct GenerationSpec {
   std::optional<std::uint32_t> max_tokens;
   std::vector<std::string> stop;
   std::optional<std::chrono::milliseconds> keep_alive;
+  bool wait_for_load = true;  // false: 503 while the model loads
 
   const char* prompt_param() const { return api == Api::kChat ? "messages" : "prompt"; }
 };

@@ -131,6 +131,8 @@ Status ServerProcess::build() {
   if (flags_.kv_tokens > 0) b.engine_config.set("kv_tokens", flags_.kv_tokens);
   b.draft_model = draft_model(context_);
   b.keep_alive = s.duration(Setting::models_keep_alive);
+  b.hang_timeout = s.duration(Setting::engine_hang_timeout);
+  b.waiters_max = static_cast<std::size_t>(s.integer(Setting::limits_queue_max));
   b.loaded_max = static_cast<std::uint32_t>(s.integer(Setting::models_loaded_max));
   b.memory_limit_bytes = s.size_bytes(Setting::memory_limit);
   b.verbose = context_.flags.verbose;
@@ -144,6 +146,7 @@ Status ServerProcess::build() {
   g.default_model = s.text(Setting::models_default);
   if (g.default_model.empty() && !preload_.empty()) g.default_model = preload_.front();
   g.preload = preload_;
+  g.wait_for_load = s.text(Setting::models_on_cold) == "wait";
   g.n_max = static_cast<std::uint32_t>(s.integer(Setting::limits_n_max));
   g.body_bytes_max = s.size_bytes(Setting::http_body_bytes_max);
   g.deadline = s.duration(Setting::server_deadline);

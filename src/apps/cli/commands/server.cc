@@ -1,6 +1,8 @@
 // `holdfast ps`, `load`, `unload`: what a running server holds. `tokenize`: a model's vocabulary.
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "../command.h"
 #include "../local_model.h"
 #include "../output.h"
@@ -30,16 +32,37 @@ std::string text(const json::Value& v, const char* key) {
   return found != nullptr && found->is_string() ? found->as_string() : "";
 }
 
+// "ready", or "loading 42 %".
+std::string state(const json::Value& engine) {
+  const json::Value* loading = engine.find("loading");
+  const json::Value* progress = loading == nullptr ? nullptr : loading->find("progress");
+  if (progress == nullptr) return text(engine, "state");
+  return text(engine, "state") + " " +
+         std::to_string(static_cast<int>(progress->as_double() * 100)) + " %";
+}
+
+// How long the model stays if nobody asks it anything.
+std::string stays(const json::Value& engine, std::int64_t now) {
+  const json::Value* pinned = engine.find("pinned");
+  if (pinned != nullptr && pinned->is_bool() && pinned->as_bool()) return "pinned";
+  const auto expires = static_cast<std::int64_t>(number(engine, "expires_at"));
+  if (expires == 0) return "";
+  const std::int64_t left = std::max<std::int64_t>(expires - now, 0);
+  return left < 120 ? std::to_string(left) + " s" : std::to_string(left / 60) + " min";
+}
+
 Status list_engines(Context& context) {
   HF_TRY_ASSIGN(const json::Value answer, call_server(context, "GET", "/holdfast/v1/engines"));
   const json::Value* data = answer.find("data");
   if (data == nullptr || !data->is_array()) return internal_error("the server answered no list");
-  Table table({"MODEL", "STATE", "WEIGHTS", "KV CACHE", "CONTEXT", "RUNNING", "ISA", "PID"});
+  const std::int64_t now = platform::unix_seconds(platform::system_clock().wall_time());
+  Table table(
+      {"MODEL", "STATE", "WEIGHTS", "KV CACHE", "CONTEXT", "RUNNING", "STAYS", "ISA", "PID"});
   for (const json::Value& e : data->as_array()) {
     if (context.flags.quiet) print(text(e, "model") + "\n");
-    table.add({text(e, "model"), text(e, "state"), format_bytes(number(e, "weights_bytes")),
+    table.add({text(e, "model"), state(e), format_bytes(number(e, "weights_bytes")),
                format_bytes(number(e, "kv_bytes")), std::to_string(number(e, "context_length")),
-               std::to_string(number(e, "running")), text(e, "isa"),
+               std::to_string(number(e, "running")), stays(e, now), text(e, "isa"),
                std::to_string(number(e, "pid"))});
   }
   if (!context.flags.quiet) print_list(context, table, *data);

@@ -7,90 +7,18 @@
 #include <random>
 #include <thread>
 
-#include "recorder.h"
-#include "tiny_store.h"
+#include "native_fixture.h"
 
 namespace holdfast::backend {
 namespace {
 
+using testing::NativeBackendTest;
+
 using namespace std::chrono_literals;
 using testing::Answer;
 using ::testing::IsEmpty;
+using testing::kContext;
 using testing::Recorder;
-
-constexpr std::uint32_t kContext = 4096;
-
-class NativeBackendTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (!testing::golden_files_exist()) GTEST_SKIP() << "no golden files";
-    store_.emplace();
-    options_.engine_program = HOLDFAST_ENGINE;
-    options_.engine_config =
-        json::Object{{"threads", 1}, {"context", std::int64_t{kContext}}, {"batch_max", 4}};
-    options_.memory_limit_bytes = std::uint64_t{2} << 30;
-    options_.restart_backoff = 20ms;
-  }
-  void start() { backend_ = std::make_unique<NativeBackend>(options_, store_->catalog); }
-
-  static GenerateRequest request(std::optional<std::uint32_t> max_tokens = 24) {
-    GenerateRequest r;
-    r.model = "tiny";
-    r.prompt = TokenPrompt{{60, 163, 308, 271, 124, 279, 281}};
-    r.sampling.temperature = 0;
-    r.sampling.ignore_eos = true;
-    r.max_tokens = max_tokens;
-    return r;
-  }
-  // Runs to the end, however it ends.
-  std::shared_ptr<Recorder> run(GenerateRequest r) {
-    auto recorder = std::make_shared<Recorder>();
-    const auto handle = backend_->generate(std::move(r), recorder);
-    EXPECT_TRUE(recorder->wait_end());
-    return recorder;
-  }
-  EngineFacts load(const std::string& model,
-                   std::optional<std::chrono::milliseconds> keep_alive = {}) {
-    Answer<EngineFacts> answer;
-    backend_->load(model, keep_alive, answer.done());
-    return answer.value();
-  }
-  Failure load_failure(const std::string& model) {
-    Answer<EngineFacts> answer;
-    backend_->load(model, {}, answer.done());
-    return answer.failure();
-  }
-  void unload(const std::string& model) {
-    Answer<std::monostate> answer;
-    backend_->unload(model, answer.done());
-    answer.value();
-  }
-  std::optional<EngineFacts> engine(const std::string& id) {
-    for (EngineFacts& f : backend_->stats().engines) {
-      if (f.model == id) return std::move(f);
-    }
-    return std::nullopt;
-  }
-  // The requests that a model counts; the last release comes just after the last callback.
-  bool becomes_idle(const std::string& id) {
-    return eventually([&] {
-      const auto f = engine(id);
-      return !f || f->running + f->waiting == 0;
-    });
-  }
-  static bool eventually(const std::function<bool()>& condition) {
-    for (int i = 0; i < 3000; ++i) {
-      if (condition()) return true;
-      std::this_thread::sleep_for(10ms);
-    }
-    return false;
-  }
-  static bool gone(std::int64_t pid) { return ::kill(static_cast<pid_t>(pid), 0) != 0; }
-
-  std::optional<testing::TinyStore> store_;
-  NativeBackendOptions options_;
-  std::unique_ptr<NativeBackend> backend_;
-};
 
 TEST_F(NativeBackendTest, LoadsAndTellsFacts) {
   start();

@@ -82,6 +82,7 @@ struct FakeBackend::Run {
       waiting;  // bytes of an unfinished character, or of a stop string that may be beginning
   std::size_t next = 0;
   bool started = false;
+  bool loading = false;  // the model is cold and the caller does not wait
   std::atomic<bool> cancel{false}, ended{false};
   Clock::time_point due = Clock::now();
 };
@@ -167,6 +168,10 @@ std::unique_ptr<RequestHandle> FakeBackend::generate(GenerateRequest request,
   run->request = std::move(request);
   run->observer = std::move(observer);
   const std::lock_guard lock(mutex_);
+  if (run->request.model == "cold:latest" && std::ranges::count(loaded_, "cold:latest") == 0) {
+    run->loading = !run->request.wait_for_load;
+    loaded_.push_back("cold:latest");
+  }
   requests_.push_back(run->request);
   runs_.push_back(run);
   const auto live =
@@ -232,6 +237,13 @@ bool FakeBackend::step(Run& run) {
     return true;
   };
   if (run.cancel) return finish(FinishReason::kCancelled);
+  if (run.loading) {
+    Failure f = failure(FailureKind::kModelLoading, unavailable("loading"));
+    f.retry_after_ms = 2'500;
+    f.loading_state = "verifying";
+    f.loading_progress = 0.25;
+    return fail(std::move(f));
+  }
   if (run.text == "queue" || Clock::now() < run.due) return false;
   if (!run.started) {
     if (run.text == "fail early")

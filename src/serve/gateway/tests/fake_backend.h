@@ -17,7 +17,8 @@
 namespace holdfast::gateway::testing_support {
 
 // Models: "tiny:latest" (alias "t"; ready; context 64), "org/name:q4" (ready), "cold:latest"
-// (cold). The answer is "Hello, wörld 🌍!" in six tokens, one of them half a character, then "
+// (cold: loads at the first request, which fails where it does not wait). The answer is "Hello,
+// wörld 🌍!" in six tokens, one of them half a character, then "
 // #<seed>" where a seed was given. The last message or prompt steers it:
 //   "say X"       the answer is X, a token per character
 //   "hang"        starts and gives no token until it is cancelled

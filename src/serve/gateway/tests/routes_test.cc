@@ -152,8 +152,12 @@ TEST_F(RoutesTest, ColdModelIsRefusedWhenTheClientWillNotWait) {
   const Answer refused = ask("POST", "/v1/chat/completions", body, {{"x-holdfast-wait-load", "0"}});
   EXPECT_EQ(refused.status, 503);
   EXPECT_EQ(refused.error("code"), "model_loading");
-  EXPECT_EQ(refused.json.find("error")->find("loading")->find("state")->as_string(), "warming");
-  EXPECT_FALSE(refused.headers.get("retry-after").empty());
+  const json::Value* loading = refused.json.find("error")->find("loading");
+  ASSERT_NE(loading, nullptr);
+  EXPECT_EQ(loading->find("state")->as_string(), "verifying");
+  EXPECT_EQ(loading->find("progress")->as_double(), 0.25);
+  EXPECT_EQ(loading->find("eta_s")->as_int(), 3);
+  EXPECT_EQ(refused.headers.get("retry-after"), "3");
   EXPECT_EQ(ask("POST", "/v1/chat/completions", body, {{"x-holdfast-wait-load", "0"}}).status,
             200);  // it was loaded
 }

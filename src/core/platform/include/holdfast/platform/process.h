@@ -86,6 +86,8 @@ struct ProcessUsage {
   double start_unix_seconds = 0;
 };
 ProcessUsage read_own_usage();
+// Resident memory of another process; 0 where /proc does not tell or there is none.
+std::uint64_t resident_bytes_of(pid_t pid);
 
 // Default or ignored handling of signals and the mask, as an exec'd child should find them.
 // Async-signal-safe.

@@ -39,6 +39,11 @@ struct ModelFacts {
       capabilities;  // of: completion, tools, vision, thinking, embedding, insert
   bool has_chat_template = false;
   ModelState state = ModelState::kCold;
+  bool pinned = false;  // neither idle time nor another model's need unloads it
+  // With kLoading: "verifying" or "warming", how far (0..1), and how long it may still take.
+  std::string loading_state = {};
+  double loading_progress = 0;
+  std::uint64_t loading_left_ms = 0;
 };
 
 // A loaded (or loading) model and the process that runs it.
@@ -67,6 +72,11 @@ struct EngineFacts {
   std::int64_t loaded_at = 0;   // Unix seconds
   std::int64_t expires_at = 0;  // Unix seconds when idle unloading is due; 0: never
   std::uint64_t load_ms = 0;
+  bool pinned = false;  // neither idle time nor another model's need unloads it
+  // With kLoading: "verifying" or "warming", how far (0..1), and how long it may still take.
+  std::string loading_state = {};
+  double loading_progress = 0;
+  std::uint64_t loading_left_ms = 0;
 };
 
 struct Stats {

@@ -16,6 +16,7 @@
 #include "holdfast/base/result.h"
 #include "holdfast/json/json.h"
 #include "holdfast/platform/process.h"
+#include "holdfast/platform/step_lease.h"
 #include "holdfast/platform/unique_fd.h"
 #include "holdfast/wire/channel.h"
 #include "holdfast/wire/messages.h"
@@ -31,6 +32,10 @@ struct EngineProcessOptions {
   bool verbose = false;  // the child's log goes to standard error
   // Set from another thread, it ends a start that is under way with kCancelled.
   const std::atomic<bool>* abandon = nullptr;
+  // Receives the child's process id as soon as there is one: a start can be watched.
+  std::atomic<pid_t>* started_pid = nullptr;
+  // The child computes in turns with the others of this pool; empty: whenever it wants.
+  std::shared_ptr<platform::StepLeasePool> turns;
 };
 
 // Thread-safe. Answers arrive on a thread of its own.
@@ -54,6 +59,10 @@ class EngineProcess {
   // Called once, on the reading thread, when the child is gone, before the requests that were under
   // way are told: who asks again after that gets another engine.
   void on_exit(std::function<void()> callback);
+  // Since when the child has owed an answer without saying anything; nullopt while it owes none.
+  std::optional<std::chrono::steady_clock::time_point> silent_since();
+  // Ends the child as a crash would. Returns at once.
+  void kill();
   // Cancels what is under way, waits a moment for that, ends the child. Whatever is left then gets
   // an ErrorReply with code kCancelled. No callback runs after it. Not on the reading thread, and
   // once.
@@ -81,6 +90,7 @@ class EngineProcess {
   void lose_all();
   void cancel_all();
 
+  std::unique_ptr<platform::StepLeasePool::Slot> turn_;  // given back after the process's end
   std::optional<platform::Process> process_;
   std::unique_ptr<wire::Channel> channel_;
   json::Value info_;
@@ -94,6 +104,7 @@ class EngineProcess {
   std::condition_variable changed_;
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, Handler> handlers_;
+  std::chrono::steady_clock::time_point heard_at_;  // or when it came to owe an answer
   std::function<void()> on_exit_;
 };
 

@@ -37,13 +37,20 @@ struct NativeBackendOptions {
   // First and longest pause before a crashed engine is started again; it doubles in between.
   std::chrono::milliseconds restart_backoff{1'000};
   std::chrono::milliseconds restart_backoff_max{60'000};
+  // An engine that says nothing for this long while requests are under way is killed; 0: never.
+  std::chrono::milliseconds hang_timeout{120'000};
+  // Requests that may wait for one model to be loaded; more are refused with kOverloaded.
+  std::size_t waiters_max = 256;
   bool verbose = false;
 };
 
 // Loads happen one at a time on a thread of their own; requests for a model that is being loaded
-// wait for it. An idle model is unloaded after keep_alive, or earlier when another needs its
-// memory. When an engine dies, its requests fail with kEngineCrashed and it is started again on the
-// next request, after a pause that grows with each crash.
+// wait for it, at most until their deadline, or fail at once with kModelLoading if they do not want
+// to. An idle model is unloaded after keep_alive, or earlier when another needs its memory; a
+// pinned one (negative keep_alive) stays until unload() or a load() with another keep_alive. When
+// an engine dies or hangs, its requests fail with kEngineCrashed and it is started again on the
+// next request, after a pause that grows with each crash. A load that fails is not tried again for
+// a while: until then requests get its failure.
 class NativeBackend final : public Backend {
  public:
   NativeBackend(NativeBackendOptions options, std::shared_ptr<ModelCatalog> catalog);
