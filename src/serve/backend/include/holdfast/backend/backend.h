@@ -67,6 +67,10 @@ struct EngineFacts {
   std::int64_t loaded_at = 0;   // Unix seconds
   std::int64_t expires_at = 0;  // Unix seconds when idle unloading is due; 0: never
   std::uint64_t load_ms = 0;
+
+  // Blocks of the KV cache and the tokens that one holds; 0: unknown.
+  std::uint64_t kv_blocks = 0;
+  std::uint32_t kv_block_tokens = 0;
 };
 
 struct Stats {
