@@ -2,6 +2,9 @@
 #include "holdfast/base/error.h"
 #include "holdfast/cli/cli.h"
 #include "holdfast/config/settings.h"
+#include "holdfast/gateway/gateway.h"
+#include "holdfast/json/json.h"
+#include "holdfast/observe/metrics.h"
 
 namespace holdfast::cli {
 
@@ -43,6 +46,18 @@ std::string default_of(const config::SettingInfo& info) {
   }
 }
 
+// "0.001 0.005 0.01".
+std::string bounds_text(const std::vector<double>& bounds) {
+  const auto number = [](double value) {
+    std::string out;
+    json::append_number(out, value);
+    return out;
+  };
+  std::string out;
+  for (const double bound : bounds) out += (out.empty() ? "" : " ") + number(bound);
+  return out;
+}
+
 }  // namespace
 
 std::string settings_markdown() {
@@ -66,6 +81,36 @@ std::string settings_markdown() {
            std::string(info.text) + " |\n";
   }
   return out;
+}
+
+std::string metrics_markdown() {
+  observe::Registry registry;
+  observe::register_process_metrics(registry);
+  gateway::Gateway::declare_metrics(registry);
+  std::string out =
+      "# Metrics\n\n"
+      "Generated from the table in the code. `GET /metrics` gives them as Prometheus text 0.0.4, "
+      "or "
+      "as OpenMetrics 1.0 where\n`Accept` prefers `application/openmetrics-text`; then the times "
+      "of "
+      "traced requests carry exemplars with `trace_id`.\n\n"
+      "With `metrics.vllm_names = false` the names begin with `holdfast_` instead of `vllm:`. With "
+      "`metrics.vllm_old_names = true`\n`vllm:kv_cache_usage_perc` is also called "
+      "`vllm:gpu_cache_usage_perc`. More than `metrics.model_name_max` models share\nthe label "
+      "`_other`. No label holds a user, a key, a tenant or a text.\n\n"
+      "| name | kind | labels | meaning |\n|---|---|---|---|\n";
+  std::string buckets;
+  for (const observe::MetricDescription& d : registry.describe()) {
+    std::string labels;
+    for (const std::string& label : d.label_names)
+      labels += (labels.empty() ? "`" : " `") + label + "`";
+    const std::string text = d.alias_of.empty() ? d.help : "The same as `" + d.alias_of + "`.";
+    out += "| `" + d.name + "` | " + std::string(d.kind) + " | " + labels + " | " + text + " |\n";
+    if (d.kind == "histogram" && d.alias_of.empty())
+      buckets += "| `" + d.name + "` | " + bounds_text(d.upper_bounds) + " |\n";
+  }
+  return out + "\n## Buckets\n\n| histogram | upper bounds, besides `+Inf` |\n|---|---|\n" +
+         buckets;
 }
 
 std::string errors_markdown() {

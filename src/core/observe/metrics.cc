@@ -46,14 +46,37 @@ void append_escaped(std::string& out, std::string_view text, bool quotes) {
 
 using Labels = std::vector<std::string>;
 
-void append_sample(std::string& out, std::string_view name, std::string_view suffix,
-                   const Labels& names, const Labels& values, std::string_view le, double value) {
-  out.append(name).append(suffix);
+// The bound of a bucket as a label value: OpenMetrics wants "1.0" for 1.
+std::string bound_text(double bound, bool openmetrics) {
+  std::string out;
+  append_value(out, bound);
+  if (openmetrics && out.find_first_of(".eI") == std::string::npos) out += ".0";
+  return out;
+}
+
+void append_exemplar(std::string& out, const Exemplar& exemplar) {
+  out.append(" # {trace_id=\"").append(exemplar.trace_id.data(), exemplar.trace_id.size());
+  out += "\"} ";
+  append_value(out, exemplar.value);
+  out += ' ';
+  append_value(out, exemplar.unix_seconds);
+}
+
+struct SeriesName {
+  std::string_view name;
+  const Labels& label_names;
+  const Labels& label_values;
+};
+
+// Without the newline, so that an exemplar can follow.
+void append_sample(std::string& out, const SeriesName& series, std::string_view suffix,
+                   std::string_view le, double value) {
+  out.append(series.name).append(suffix);
   char separator = '{';
-  for (std::size_t i = 0; i < names.size(); ++i) {
+  for (std::size_t i = 0; i < series.label_names.size(); ++i) {
     out += separator;
-    out.append(names[i]).append("=\"");
-    append_escaped(out, values[i], true);
+    out.append(series.label_names[i]).append("=\"");
+    append_escaped(out, series.label_values[i], true);
     out += '"';
     separator = ',';
   }
@@ -65,29 +88,36 @@ void append_sample(std::string& out, std::string_view name, std::string_view suf
   if (separator == ',') out += '}';
   out += ' ';
   append_value(out, value);
+}
+
+void append_histogram(std::string& out, const SeriesName& series, const Histogram& h,
+                      bool openmetrics) {
+  const std::size_t bounds = h.upper_bounds().size();
+  double cumulative = 0;
+  for (std::size_t i = 0; i <= bounds; ++i) {
+    cumulative += static_cast<double>(h.bucket_count(i));
+    const std::string le = i < bounds ? bound_text(h.upper_bounds()[i], openmetrics) : "+Inf";
+    append_sample(out, series, "_bucket", le, cumulative);
+    if (const auto exemplar = h.exemplar(i); openmetrics && exemplar) {
+      append_exemplar(out, *exemplar);
+    }
+    out += '\n';
+  }
+  append_sample(out, series, "_sum", {}, h.sum());
+  out += '\n';
+  append_sample(out, series, "_count", {}, cumulative);
   out += '\n';
 }
 
-void append_histogram(std::string& out, std::string_view name, const Labels& names,
-                      const Labels& values, const Histogram& h) {
-  double cumulative = 0;
-  for (std::size_t i = 0; i < h.upper_bounds().size(); ++i) {
-    cumulative += static_cast<double>(h.bucket_count(i));
-    std::string le;
-    append_value(le, h.upper_bounds()[i]);
-    append_sample(out, name, "_bucket", names, values, le, cumulative);
-  }
-  cumulative += static_cast<double>(h.bucket_count(h.upper_bounds().size()));
-  append_sample(out, name, "_bucket", names, values, "+Inf", cumulative);
-  append_sample(out, name, "_sum", names, values, {}, h.sum());
-  append_sample(out, name, "_count", names, values, {}, cumulative);
-}
-
-std::vector<std::string> checked_labels(std::initializer_list<std::string_view> names) {
-  for (const std::string_view name : names) {
+std::vector<std::string> checked_labels(const LabelNames& labels) {
+  for (const std::string& name : labels.names) {
     HF_CHECK(is_name(name, false) && !name.starts_with("__") && name != "le");
   }
-  return {names.begin(), names.end()};
+  return labels.names;
+}
+
+std::string_view kind_name(char kind) {
+  return kind == 'c' ? "counter" : kind == 'g' ? "gauge" : "histogram";
 }
 
 }  // namespace
@@ -104,11 +134,37 @@ Histogram::Histogram(std::span<const double> upper_bounds)
            upper_bounds_.size() < 2);
 }
 
-void Histogram::observe(double value) {
+std::size_t Histogram::bucket_of(double value) const {
   const auto it = std::ranges::lower_bound(upper_bounds_, value);
-  counts_[static_cast<std::size_t>(it - upper_bounds_.begin())].fetch_add(
-      1, std::memory_order_relaxed);
-  sum_.fetch_add(value, std::memory_order_relaxed);
+  return static_cast<std::size_t>(it - upper_bounds_.begin());
+}
+
+void Histogram::observe(double value, std::uint64_t times) {
+  counts_[bucket_of(value)].fetch_add(times, std::memory_order_relaxed);
+  sum_.fetch_add(value * static_cast<double>(times), std::memory_order_relaxed);
+}
+
+void Histogram::observe(const Exemplar& exemplar) {
+  observe(exemplar.value);
+  const std::lock_guard lock(exemplars_mutex_);
+  exemplars_[bucket_of(exemplar.value)] = exemplar;
+}
+
+std::optional<Exemplar> Histogram::exemplar(std::size_t index) const {
+  const std::lock_guard lock(exemplars_mutex_);
+  const auto at = exemplars_.find(index);
+  if (at == exemplars_.end()) return std::nullopt;
+  return at->second;
+}
+
+LabelNames LabelNames::words(std::string_view text) {
+  LabelNames out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    out.names.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
 }
 
 std::uint64_t Histogram::count() const {
@@ -125,7 +181,7 @@ Metric& Family<Metric>::with(std::initializer_list<std::string_view> label_value
   const std::lock_guard lock(mutex_);
   auto it = series_.find(key);
   if (it == series_.end()) {
-    if (series_.size() >= kSeriesPerMetricMax) key.assign(key.size(), "_other");
+    if (series_.size() >= series_max_) key.assign(key.size(), "_other");
     it = series_.try_emplace(std::move(key)).first;
     if (!it->second.metric) it->second.metric = make_();
   }
@@ -159,9 +215,12 @@ struct Registry::Entry {
   std::unique_ptr<Family<Counter>> counters;
   std::unique_ptr<Family<Gauge>> gauges;
   std::unique_ptr<Family<Histogram>> histograms;
+  std::vector<double> upper_bounds;
+  std::string_view alias_of;        // the key of
+  const Entry* original = nullptr;  // the entry that this is another name of
 };
 
-Registry::Registry() = default;
+Registry::Registry(std::size_t series_per_metric_max) : series_max_(series_per_metric_max) {}
 Registry::~Registry() = default;
 
 // Called with the lock held.
@@ -173,27 +232,27 @@ Registry::Entry& Registry::entry(std::string_view name, std::string_view help, c
     it->second->kind = kind;
     it->second->help = help;
   }
-  HF_CHECK(it->second->kind == kind);
+  HF_CHECK(it->second->kind == kind && it->second->original == nullptr);
   return *it->second;
 }
 
 Family<Counter>& Registry::counter(std::string_view name, std::string_view help,
-                                   std::initializer_list<std::string_view> label_names) {
+                                   const LabelNames& label_names) {
   const std::lock_guard lock(mutex_);
   Entry& e = entry(name, help, 'c');
   if (!e.counters) {
-    e.counters = std::make_unique<Family<Counter>>(checked_labels(label_names),
+    e.counters = std::make_unique<Family<Counter>>(checked_labels(label_names), series_max_,
                                                    [] { return std::make_unique<Counter>(); });
   }
   return *e.counters;
 }
 
 Family<Gauge>& Registry::gauge(std::string_view name, std::string_view help,
-                               std::initializer_list<std::string_view> label_names) {
+                               const LabelNames& label_names) {
   const std::lock_guard lock(mutex_);
   Entry& e = entry(name, help, 'g');
   if (!e.gauges) {
-    e.gauges = std::make_unique<Family<Gauge>>(checked_labels(label_names),
+    e.gauges = std::make_unique<Family<Gauge>>(checked_labels(label_names), series_max_,
                                                [] { return std::make_unique<Gauge>(); });
   }
   return *e.gauges;
@@ -201,15 +260,16 @@ Family<Gauge>& Registry::gauge(std::string_view name, std::string_view help,
 
 Family<Histogram>& Registry::histogram(std::string_view name, std::string_view help,
                                        std::span<const double> upper_bounds,
-                                       std::initializer_list<std::string_view> label_names) {
+                                       const LabelNames& label_names) {
   const std::lock_guard lock(mutex_);
   Entry& e = entry(name, help, 'h');
   if (!e.histograms) {
     e.histograms = std::make_unique<Family<Histogram>>(
-        checked_labels(label_names),
+        checked_labels(label_names), series_max_,
         [bounds = std::vector<double>(upper_bounds.begin(), upper_bounds.end())] {
           return std::make_unique<Histogram>(bounds);
         });
+    e.upper_bounds.assign(upper_bounds.begin(), upper_bounds.end());
   }
   return *e.histograms;
 }
@@ -219,7 +279,24 @@ void Registry::on_collect(std::function<void()> refresh) {
   refreshers_.push_back(std::move(refresh));
 }
 
-std::string Registry::expose_text() const {
+void Registry::alias(std::string_view second_name, std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  HF_CHECK(is_name(second_name, true));
+  const auto original = entries_.find(name);
+  HF_CHECK(original != entries_.end() && original->second->original == nullptr);
+  auto e = std::make_unique<Entry>();
+  e->kind = original->second->kind;
+  e->help = original->second->help;
+  e->original = original->second.get();
+  e->alias_of = original->first;
+  const auto [at, added] = entries_.emplace(std::string(second_name), std::move(e));
+  HF_CHECK(added || at->second->alias_of == name);
+}
+
+std::string Registry::expose_text() const { return expose(false); }
+std::string Registry::expose_openmetrics() const { return expose(true) + "# EOF\n"; }
+
+std::string Registry::expose(bool openmetrics) const {
   std::vector<std::function<void()>> refreshers;
   {
     const std::lock_guard lock(mutex_);
@@ -230,22 +307,44 @@ std::string Registry::expose_text() const {
   const std::lock_guard lock(mutex_);
   std::string out;
   for (const auto& [name, e] : entries_) {
-    out.append("# HELP ").append(name) += ' ';
-    append_escaped(out, e->help, false);
-    out.append("\n# TYPE ").append(name);
-    out += e->kind == 'c' ? " counter\n" : e->kind == 'g' ? " gauge\n" : " histogram\n";
-    const auto scalar = [&](const auto& family) {
+    const Entry& source = e->original == nullptr ? *e : *e->original;
+    // In OpenMetrics _total belongs to the samples of a counter, not to its name.
+    std::string_view family_name = name;
+    if (openmetrics && e->kind == 'c' && family_name.ends_with("_total")) {
+      family_name.remove_suffix(std::string_view("_total").size());
+    }
+    out.append("# HELP ").append(family_name) += ' ';
+    append_escaped(out, e->help, openmetrics);
+    out.append("\n# TYPE ").append(family_name) += ' ';
+    out.append(kind_name(e->kind)) += '\n';
+    const auto scalar = [&, &name = name](const auto& family) {
       family.for_each([&](const Labels& values, const auto& metric) {
-        append_sample(out, name, {}, family.label_names(), values, {}, metric.value());
+        append_sample(out, {name, family.label_names(), values}, {}, {}, metric.value());
+        out += '\n';
       });
     };
-    if (e->counters) scalar(*e->counters);
-    if (e->gauges) scalar(*e->gauges);
-    if (e->histograms) {
-      e->histograms->for_each([&](const Labels& values, const Histogram& h) {
-        append_histogram(out, name, e->histograms->label_names(), values, h);
+    if (source.counters) scalar(*source.counters);
+    if (source.gauges) scalar(*source.gauges);
+    if (source.histograms) {
+      source.histograms->for_each([&, &name = name](const Labels& values, const Histogram& h) {
+        append_histogram(out, {name, source.histograms->label_names(), values}, h, openmetrics);
       });
     }
+  }
+  return out;
+}
+
+std::vector<MetricDescription> Registry::describe() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<MetricDescription> out;
+  for (const auto& [name, e] : entries_) {
+    const Entry& source = e->original == nullptr ? *e : *e->original;
+    MetricDescription d{name, kind_name(e->kind),  e->help,
+                        {},   source.upper_bounds, std::string(e->alias_of)};
+    if (source.counters) d.label_names = source.counters->label_names();
+    if (source.gauges) d.label_names = source.gauges->label_names();
+    if (source.histograms) d.label_names = source.histograms->label_names();
+    out.push_back(std::move(d));
   }
   return out;
 }

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "holdfast/platform/clock.h"
-
 namespace holdfast::backend {
 
 namespace {
@@ -79,14 +77,8 @@ wire::Scheduling to_scheduling(const GenerateRequest& request) {
   to.priority = static_cast<wire::Priority>(request.priority);
   to.cache_domain = request.caller.cache_domain;
   if (request.deadline) {
-    // Both are CLOCK_MONOTONIC.
-    const std::chrono::nanoseconds now(platform::system_clock().monotonic_ns());
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-<<<<<<< HEAD
-        request.deadline->time_since_epoch() - now);
-=======
         *request.deadline - Clock::now());
->>>>>>> w-models
     to.deadline_ms =
         static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 0, INT32_MAX));
   }

@@ -31,6 +31,8 @@ class AnswerFormat {
   };
   AnswerFormat(Api api, Identity identity, bool want_logprobs, bool include_usage);
 
+  const std::string& id() const { return identity_.id; }
+
   // Body of a whole answer, without choices and usage.
   json::Object body() const;
   json::Value choice(std::uint32_t index, const ChoiceText& text,

@@ -90,8 +90,14 @@ std::string_view method_label(std::string_view method) {
 }  // namespace
 
 Gateway::Impl::Impl(Environment environment, GatewayOptions o)
-    : env(environment), options(std::move(o)), metrics(env.metrics) {
+    : env(environment), options(std::move(o)), metrics(env.metrics, options.metrics) {
   metrics.build_info.with({options.version, options.commit, options.engine_isa}).set(1);
+  metrics.simd_isa.with({options.engine_isa}).set(1);
+  // Autoscalers look before the first request.
+  for (const std::string& model : options.preload) {
+    for (auto* gauge : {&metrics.running, &metrics.waiting, &metrics.kv_usage})
+      gauge->with({metrics.model_label(model)}).set(0);
+  }
   add_routes();
 }
 
@@ -119,7 +125,7 @@ void Gateway::Impl::add_routes() {
   for (const char* path : {"/readyz", "/v2/health/ready"}) add("GET", path, &Impl::ready);
   add("GET", "/v2/models/{id}/ready", &Impl::model_ready);
   add("GET", "/version", &Impl::version);
-  add("GET", "/metrics", &Impl::metrics_text);
+  if (options.metrics.enabled) add("GET", "/metrics", &Impl::metrics_text);
   add("GET", "/holdfast/v1/models", &Impl::manage_models);
   add("GET", "/holdfast/v1/models/{id}", &Impl::manage_model);
   add("POST", "/holdfast/v1/models/{id}/load", &Impl::manage_load);
@@ -260,6 +266,10 @@ Gateway::Gateway(Environment environment, GatewayOptions options)
 }
 
 Gateway::~Gateway() = default;
+
+void Gateway::declare_metrics(observe::Registry& registry, const MetricsOptions& options) {
+  const GatewayMetrics declared(registry, options);
+}
 
 http::ServerHooks Gateway::hooks() {
   http::ServerHooks out;

@@ -99,6 +99,8 @@ Generation::Generation(std::shared_ptr<Gateway::Impl> gateway, RequestPtr reques
       model_(std::move(model)),
       format_(spec_.api, identity_of(*gateway_, spec_, model_), spec_.want_logprobs,
               spec_.include_usage),
+      trace_(*gateway_, *request_, spec_, model_, format_.id()),
+      inter_token_(gateway_->metrics.inter_token.with({gateway_->metrics.model_label(model_.id)})),
       deadline_(gateway_->env.loop),
       ping_(gateway_->env.loop) {
   for (std::size_t prompt = 0; prompt < spec_.prompts.size(); ++prompt) {
@@ -199,6 +201,7 @@ backend::GenerateRequest Generation::request_of(const Run& run) const {
 }
 
 void Generation::launch() {
+  trace_.launched();
   while (!done_ && launched_ < runs_.size() && running_ < kRunsAtOnceMax) {
     const std::size_t index = launched_++;
     ++running_;
@@ -241,8 +244,7 @@ void Generation::on_token(std::size_t index, backend::TokenEvent event) {
   if (run.first_token_s < 0) {
     run.first_token_s = elapsed_s();
   } else {
-    gateway_->metrics.inter_token.with({model_.id})
-        .observe(static_cast<double>(now_ns - run.last_token_ns) * 1e-9);
+    inter_token_.observe(static_cast<double>(now_ns - run.last_token_ns) * 1e-9);
   }
   run.last_token_ns = now_ns;
   add(run, event.text, std::move(event.tokens));
@@ -259,8 +261,9 @@ void Generation::on_finished(std::size_t index, backend::Finished finished) {
   run.finished = true;
   run.end = std::move(finished);
   // Counted also when the client has gone: the work was done.
-  gateway_->metrics.finished(model_.id, run.end, run.first_token_s, elapsed_s(),
-                             static_cast<double>(spec_.max_tokens.value_or(0)));
+  gateway_->metrics.finished(model_.id, run.end, {run.first_token_s, elapsed_s()},
+                             static_cast<double>(spec_.max_tokens.value_or(0)), trace_.trace_id(),
+                             static_cast<double>(gateway_->unix_now()));
   if (done_) return;
   --running_;
   ++completed_;
@@ -300,6 +303,7 @@ void Generation::on_failure(const backend::Failure& failure) {
 
 void Generation::fail(const ApiError& error) {
   if (done_) return;
+  error_code_ = error.code;
   if (writer_->stream_started()) {
     // No [DONE]: a client must not take the part for the whole.
     gateway_->metrics.errors.with({error.code}).add();
@@ -432,6 +436,19 @@ double Generation::elapsed_s() const {
   return elapsed.count();
 }
 
+// A client that left before the end is an error of type "cancelled".
+void Generation::end_trace() {
+  TraceEnd end;
+  end.usage = total_usage();
+  end.error_code = error_code_;
+  if (end.error_code.empty() && completed_ != runs_.size()) end.error_code = "cancelled";
+  if (runs_.front().finished) end.first_run = &runs_.front().end;
+  for (const Run& run : runs_) {
+    if (run.finished) end.finish_reasons.emplace_back(backend::finish_reason_name(run.end.reason));
+  }
+  trace_.end(end);
+}
+
 // Whatever still runs is cancelled: dropping a handle does that.
 void Generation::end() {
   if (done_) return;
@@ -445,6 +462,7 @@ void Generation::end() {
                                                {"completion_tokens", usage.completion_tokens},
                                                {"complete", completed_ == runs_.size()},
                                                {"seconds", elapsed_s()}});
+  end_trace();
   for (Run& run : runs_) run.handle.reset();
   gateway_->active.erase(shared_from_this());
 }

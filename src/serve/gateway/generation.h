@@ -8,6 +8,7 @@
 
 #include "answer.h"
 #include "gateway_impl.h"
+#include "generation_trace.h"
 
 namespace holdfast::gateway {
 
@@ -59,6 +60,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   json::Object detail() const;
   std::chrono::milliseconds time_allowed() const;
   double elapsed_s() const;
+  void end_trace();
   void end();
   void arm_ping();
 
@@ -71,6 +73,9 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::vector<Run> runs_;
   std::vector<std::string> echoes_;  // text of each prompt
   std::size_t launched_ = 0, running_ = 0, completed_ = 0;
+  GenerationTrace trace_;
+  std::string error_code_;           // of the answer, if it failed
+  observe::Histogram& inter_token_;  // looked up once: every token counts there
   http::Timer deadline_, ping_;
   bool done_ = false;
 };

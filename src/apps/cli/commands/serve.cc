@@ -1,6 +1,7 @@
 // `holdfast serve`: builds the server, runs it, stops it in order.
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "../catalog.h"
@@ -61,6 +62,23 @@ Result<observe::LogOptions> log_options(const config::Settings& s) {
   return o;
 }
 
+gateway::MetricsOptions metrics_options(const config::Settings& s) {
+  gateway::MetricsOptions o;
+  o.enabled = s.flag(Setting::metrics_enabled);
+  o.vllm_names = s.flag(Setting::metrics_vllm_names);
+  o.vllm_old_names = s.flag(Setting::metrics_vllm_old_names);
+  o.model_names_max = static_cast<std::size_t>(s.integer(Setting::metrics_model_name_max));
+  return o;
+}
+
+// A model has at most a few series of one metric, such as one per reason to finish.
+std::size_t series_max(const config::Settings& s) {
+  constexpr std::size_t kSeriesPerModelMax = 4;
+  return std::max(
+      observe::kSeriesPerMetricMax,
+      kSeriesPerModelMax * static_cast<std::size_t>(s.integer(Setting::metrics_model_name_max)));
+}
+
 // Everything of one server. Members are destroyed in the reverse order of their dependence.
 class ServerProcess {
  public:
@@ -68,13 +86,15 @@ class ServerProcess {
       : context_(context),
         flags_(flags),
         sink_(STDERR_FILENO),
-        logger_(sink_, platform::system_clock(), log) {}
+        logger_(sink_, platform::system_clock(), log),
+        metrics_(series_max(context.settings)) {}
 
   Status run();
 
  private:
   Status import_models(registry::Store& store);
   Status build();
+  Status start_tracing();
   Status listen();
   void load_models();
   void announce(const std::string& address) const;
@@ -88,6 +108,7 @@ class ServerProcess {
   observe::Logger logger_;
   observe::Registry metrics_;
   platform::SystemEntropy entropy_;
+  std::unique_ptr<gateway::Tracing> tracing_;
   http::EventLoop loop_;
   std::vector<std::string> preload_;  // full names
   std::unique_ptr<backend::NativeBackend> backend_;
@@ -114,6 +135,21 @@ Status ServerProcess::import_models(registry::Store& store) {
     }
     preload_.push_back(record.name.full());
   }
+  return ok_status();
+}
+
+Status ServerProcess::start_tracing() {
+  HF_TRY_ASSIGN(auto options, gateway::trace_options(
+                                  [this](std::string_view name) {
+                                    return config::lookup(context_.environment, name);
+                                  },
+                                  kVersion));
+  if (!options) return ok_status();
+  logger_.info("trace.on",
+               {{"collector", options->endpoint.unix_path.empty()
+                                  ? options->endpoint.host + ":" + options->endpoint.port
+                                  : options->endpoint.unix_path}});
+  tracing_ = std::make_unique<gateway::Tracing>(std::move(*options), logger_);
   return ok_status();
 }
 
@@ -151,10 +187,12 @@ Status ServerProcess::build() {
   g.body_bytes_max = s.size_bytes(Setting::http_body_bytes_max);
   g.deadline = s.duration(Setting::server_deadline);
   g.ping_interval = s.duration(Setting::stream_ping);
+  g.metrics = metrics_options(s);
+  HF_TRY(start_tracing());
   observe::register_process_metrics(metrics_);
   gateway_ = std::make_unique<gateway::Gateway>(
       gateway::Gateway::Environment{loop_, *backend_, metrics_, logger_, platform::system_clock(),
-                                    entropy_},
+                                    entropy_, tracing_.get()},
       std::move(g));
   server_ = std::make_unique<http::Server>(loop_, server_options(s), gateway_->hooks());
   timer_ = std::make_unique<http::Timer>(loop_);

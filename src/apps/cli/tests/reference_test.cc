@@ -25,6 +25,7 @@ void expect_page(const std::string& name, const std::string& generated) {
 
 TEST(Reference, Commands) { expect_page("cli.md", reference_markdown()); }
 TEST(Reference, Settings) { expect_page("settings.md", settings_markdown()); }
+TEST(Reference, Metrics) { expect_page("metrics.md", metrics_markdown()); }
 TEST(Reference, Errors) { expect_page("errors.md", errors_markdown()); }
 
 }  // namespace

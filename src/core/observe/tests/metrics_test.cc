@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <limits>
@@ -142,6 +143,70 @@ TEST(Metrics, ExpositionIsValid) {
   expect_valid_exposition(text);
   EXPECT_NE(text.find("process_resident_memory_bytes "), std::string::npos);
   EXPECT_NE(text.find("process_cpu_seconds_total "), std::string::npos);
+}
+
+TEST(Metrics, OpenMetricsByHand) {
+  Registry r;
+  r.counter("c_total", "A \"count\".").with().add(2);
+  const double bounds[] = {0.5, 1};
+  Histogram& h = r.histogram("t_seconds", "Time.", bounds).with();
+  Exemplar exemplar;
+  std::fill(exemplar.trace_id.begin(), exemplar.trace_id.end(), 'a');
+  exemplar.value = 0.75;
+  exemplar.unix_seconds = 1700000000.5;
+  h.observe(exemplar);
+  h.observe(9);
+  EXPECT_EQ(r.expose_openmetrics(),
+            "# HELP c A \\\"count\\\".\n"
+            "# TYPE c counter\n"
+            "c_total 2\n"
+            "# HELP t_seconds Time.\n"
+            "# TYPE t_seconds histogram\n"
+            "t_seconds_bucket{le=\"0.5\"} 0\n"
+            "t_seconds_bucket{le=\"1.0\"} 1 # {trace_id=\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"} 0.75 "
+            "1700000000.5\n"
+            "t_seconds_bucket{le=\"+Inf\"} 2\n"
+            "t_seconds_sum 9.75\n"
+            "t_seconds_count 2\n"
+            "# EOF\n");
+  EXPECT_EQ(r.expose_text().find("trace_id"), std::string::npos);
+}
+
+TEST(Metrics, AnAliasIsTheSameValue) {
+  Registry r;
+  r.counter("one_total", "x", {"m"}).with({"a"}).add(2);
+  r.alias("two_total", "one_total");
+  r.alias("two_total", "one_total");
+  r.counter("one_total", "x", {"m"}).with({"a"}).add(1);
+  EXPECT_NE(r.expose_text().find("\none_total{m=\"a\"} 3\n"), std::string::npos);
+  EXPECT_NE(r.expose_text().find("\ntwo_total{m=\"a\"} 3\n"), std::string::npos);
+  const auto all = r.describe();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[1].alias_of, "one_total");
+  EXPECT_EQ(all[1].label_names, std::vector<std::string>{"m"});
+}
+
+TEST(Metrics, ObservingManyAtOnce) {
+  const double bounds[] = {1, 10};
+  Histogram h(bounds);
+  h.observe(2.5, 4);
+  EXPECT_EQ(h.count(), 4u);
+  EXPECT_EQ(h.sum(), 10);
+  EXPECT_EQ(h.bucket_count(1), 4u);
+}
+
+TEST(Metrics, LabelsFromWords) {
+  EXPECT_EQ(LabelNames::words("").names, std::vector<std::string>{});
+  EXPECT_EQ(LabelNames::words("a").names, std::vector<std::string>{"a"});
+  EXPECT_EQ(LabelNames::words("a b_c d").names, (std::vector<std::string>{"a", "b_c", "d"}));
+}
+
+TEST(Metrics, TheLimitOfSeriesCanBeSet) {
+  Registry r(2);
+  auto& family = r.gauge("g", "x", {"m"});
+  for (const char* m : {"a", "b", "c", "d"}) family.with({m}).add(1);
+  EXPECT_NE(r.expose_text().find("g{m=\"b\"} 1"), std::string::npos);
+  EXPECT_NE(r.expose_text().find("g{m=\"_other\"} 2"), std::string::npos);
 }
 
 TEST(Metrics, SeriesAreBoundedByOther) {

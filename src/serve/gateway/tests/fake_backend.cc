@@ -155,8 +155,15 @@ Stats FakeBackend::stats() {
   engine.running = static_cast<std::uint32_t>(running());
   engine.kv_usage = 0.5;
   engine.speculation = "auto";
-  engine.draft_tokens = 40;
-  engine.draft_accepted = 30;
+  engine.steps = steps_;
+  engine.draft_tokens = 4 * engine.steps;
+  engine.draft_accepted = 3 * engine.steps;
+  engine.slots = 8;
+  engine.kv_blocks = 16;
+  engine.kv_block_tokens = 32;
+  engine.prefix_queries = engine.steps;
+  engine.prefix_hits = engine.steps / 8;
+  engine.preemptions = 2;
   return {{engine}, 3};
 }
 
@@ -224,6 +231,7 @@ bool FakeBackend::step(Run& run) {
     Finished end;
     end.reason = reason;
     end.stop_string = std::move(stop);
+    end.timings = {0, 1'000'000, 2'000'000, 3'000'000};
     end.usage.prompt_tokens = prompt_tokens(run.request.prompt);
     end.usage.completion_tokens = static_cast<std::uint32_t>(run.next);
     end.timings = {0, 1'000'000, 2'000'000, 3'000'000};
@@ -263,6 +271,7 @@ bool FakeBackend::step(Run& run) {
                             invalid_argument("The token id is not in the vocabulary.")));
     }
     run.started = true;
+    ++steps_;
     Started started{prompt, 0, {}};
     if (run.request.want_prompt_logprobs) {
       TokenInfo whole{1, run.text, std::numeric_limits<float>::quiet_NaN(), {}};
@@ -281,6 +290,7 @@ bool FakeBackend::step(Run& run) {
   const std::string& bytes = run.tokens[run.next];
   if (run.request.want_logprobs) event.tokens.push_back(token_info(bytes, run.next, run.request));
   ++run.next;
+  ++steps_;
   run.waiting += bytes;
   const bool last = run.next == limit;
   for (const std::string& stop : run.request.stop) {

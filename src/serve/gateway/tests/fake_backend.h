@@ -65,7 +65,7 @@ class FakeBackend final : public backend::Backend {
   std::list<std::shared_ptr<Run>> runs_;
   std::vector<backend::GenerateRequest> requests_;
   std::vector<std::string> loaded_;
-  std::atomic<std::size_t> cancelled_{0}, most_running_{0};
+  std::atomic<std::size_t> cancelled_{0}, most_running_{0}, steps_{0};
   std::chrono::steady_clock::time_point last_cancel_{};
   bool stop_ = false;
   std::thread thread_;

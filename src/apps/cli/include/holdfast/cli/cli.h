@@ -18,5 +18,7 @@ std::string reference_markdown();
 std::string settings_markdown();
 // docs/reference/errors.md, from the table of error codes.
 std::string errors_markdown();
+// docs/reference/metrics.md.
+std::string metrics_markdown();
 
 }  // namespace holdfast::cli

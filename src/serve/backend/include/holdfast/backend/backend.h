@@ -77,6 +77,10 @@ struct EngineFacts {
   std::string loading_state = {};
   double loading_progress = 0;
   std::uint64_t loading_left_ms = 0;
+
+  // Blocks of the KV cache and the tokens that one holds; 0: unknown.
+  std::uint64_t kv_blocks = 0;
+  std::uint32_t kv_block_tokens = 0;
 };
 
 struct Stats {

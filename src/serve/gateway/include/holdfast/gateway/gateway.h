@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "holdfast/backend/backend.h"
+#include "holdfast/gateway/tracing.h"
 #include "holdfast/http/server.h"
 #include "holdfast/observe/log.h"
 #include "holdfast/observe/metrics.h"
@@ -18,6 +19,13 @@
 #include "holdfast/platform/entropy.h"
 
 namespace holdfast::gateway {
+
+struct MetricsOptions {
+  bool enabled = true;                 // whether /metrics answers (metrics.enabled)
+  bool vllm_names = true;              // false: holdfast_ instead of vllm: (metrics.vllm_names)
+  bool vllm_old_names = false;         // also names that vLLM has given up (metrics.vllm_old_names)
+  std::size_t model_names_max = 1000;  // further ones are "_other" (metrics.model_name_max)
+};
 
 struct GatewayOptions {
   std::string version = "0.0.0";
@@ -33,6 +41,7 @@ struct GatewayOptions {
       true;  // false: a request for a cold model is answered 503 while it loads (models.on_cold)
   // A text that an answer holds back because its reader is slow. The reader is dropped above it.
   std::size_t backlog_bytes_max = 4u << 20;
+  MetricsOptions metrics;
 };
 
 // Names and states that /readyz reports, besides its own.
@@ -53,12 +62,16 @@ class Gateway {
     const observe::Logger& logger;
     const platform::Clock& clock;
     platform::Entropy& entropy;
+    Tracing* tracing = nullptr;  // where traces go; null: there are none
   };
 
   Gateway(Environment environment, GatewayOptions options);
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
+
+  // Registers every metric that a gateway fills, for documents and for checks of names.
+  static void declare_metrics(observe::Registry& registry, const MetricsOptions& options = {});
 
   http::ServerHooks hooks();
   // Host and CORS rules with the header lists of this API.
