@@ -304,6 +304,7 @@ TEST_F(ModelsTest, ALoadedModelAnswersWhileAnotherLoads) {
 // nowhere is refused with its numbers.
 TEST_F(ModelsTest, ABusyModelsMemoryIsNotTaken) {
   store_->import("qwen2-bias", "other");
+  options_.engine_config.set("kv_tokens", 100'000);  // all that the limit leaves
   start();
   const EngineFacts f = load("tiny");
   backend_.reset();
