@@ -16,7 +16,8 @@ namespace holdfast::gateway {
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
   Generation(std::shared_ptr<Gateway::Impl> gateway, RequestPtr request, WriterPtr writer,
-             GenerationSpec spec, backend::ModelFacts model);
+             GenerationSpec spec, backend::ModelFacts model, backend::Caller caller,
+             identity::Reservation reservation);
   ~Generation();
 
   void start();
@@ -37,6 +38,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     backend::Finished end;
     std::int64_t last_token_ns = 0;
     double first_token_s = -1;
+    std::uint32_t prompt_tokens = 0, tokens = 0;  // seen so far
     double logprob_sum = 0;
     std::uint64_t logprob_count = 0;
   };
@@ -47,6 +49,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void on_started(std::size_t run, backend::Started started);
   void on_token(std::size_t run, backend::TokenEvent event);
   void on_finished(std::size_t run, backend::Finished finished);
+  void on_run_failure(std::size_t run, const backend::Failure& failure);
   void on_failure(const backend::Failure& failure);
   void add(Run& run, std::string_view text, std::vector<backend::TokenInfo> tokens);
   void open_stream();
@@ -60,6 +63,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::chrono::milliseconds time_allowed() const;
   double elapsed_s() const;
   void end();
+  void run_ended(std::uint64_t tokens);
   void arm_ping();
 
   std::shared_ptr<Gateway::Impl> gateway_;
@@ -67,12 +71,18 @@ class Generation : public std::enable_shared_from_this<Generation> {
   WriterPtr writer_;
   GenerationSpec spec_;
   backend::ModelFacts model_;
+  backend::Caller caller_;
+  // Settled when no run is left, or with this object: whatever happens, nothing stays reserved.
+  identity::Reservation reservation_;
+  ServiceTier tier_;
   AnswerFormat format_;
   std::vector<Run> runs_;
   std::vector<std::string> echoes_;  // text of each prompt
   std::size_t launched_ = 0, running_ = 0, completed_ = 0;
   http::Timer deadline_, ping_;
   bool done_ = false;
+  std::chrono::steady_clock::time_point deadline_at_;
+  std::size_t open_runs_ = 0;  // with the backend
 };
 
 }  // namespace holdfast::gateway

@@ -37,7 +37,7 @@ class GatewayTest : public testing::Test {
   void start() {
     log_.emplace(sink_, platform::system_clock(), observe::LogOptions{});
     gateway_ = std::make_unique<Gateway>(
-        Gateway::Environment{loop_, fake_, metrics_, *log_, clock_, entropy_}, options_);
+        Gateway::Environment{loop_, fake_, metrics_, *log_, clock_, entropy_, keys_}, options_);
     server_options_.access = Gateway::access_options({}, {"https://app.example"});
     server_options_.limits.body_bytes_max = options_.body_bytes_max;
     server_ = std::make_unique<http::Server>(loop_, server_options_, gateway_->hooks());
@@ -120,6 +120,7 @@ class GatewayTest : public testing::Test {
   std::optional<observe::Logger> log_;
   platform::ManualClock clock_{784111777};
   platform::SeededEntropy entropy_{1};
+  identity::KeyTable* keys_ = nullptr;  // set before start() by tests with keys
   GatewayOptions options_;
   http::ServerOptions server_options_;
   std::unique_ptr<Gateway> gateway_;
