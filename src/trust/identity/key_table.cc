@@ -1,6 +1,7 @@
 #include "holdfast/identity/key_table.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "holdfast/crypto/constant_time.h"
 
@@ -56,6 +57,7 @@ Status KeyTable::read(const Marks& marks) {
   };
   settled_ = old(marks.keys) && old(marks.pepper);
   entries_.clear();
+  numbers_.clear();
   if (!marks.keys) return ok_status();
   any_ = true;
   // Errors of a file that was seen already are not told again.
@@ -79,7 +81,29 @@ Status KeyTable::read(const Marks& marks) {
   }
   std::sort(entries_.begin(), entries_.end(),
             [](const Entry& a, const Entry& b) { return a.id < b.id; });
+  for (const Entry& entry : entries_) numbers_.push_back(number_of(entry.id));
   return ok_status();
+}
+
+KeyTable::IdNumber KeyTable::number_of(std::string_view id) {
+  static_assert(kKeyIdLength == 2 * sizeof(std::uint64_t));
+  const ByteView bytes = as_bytes_view(id);
+  return {load_be<std::uint64_t>(bytes.data()), load_be<std::uint64_t>(bytes.data() + 8)};
+}
+
+// The entry with that id, or one beside where it would be. The steps depend on the number of
+// entries alone.
+std::size_t KeyTable::position_of(const IdNumber& id) const {
+  std::size_t below = 0;  // entries that are smaller
+  for (std::size_t step = std::bit_floor(numbers_.size()); step > 0; step >>= 1) {
+    const std::size_t end = std::min(below + step, numbers_.size());
+    const IdNumber& last = numbers_[end - 1];
+    const auto smaller = static_cast<std::size_t>(
+        static_cast<unsigned>(last.high < id.high) |
+        (static_cast<unsigned>(last.high == id.high) & static_cast<unsigned>(last.low < id.low)));
+    below += smaller * (end - below);
+  }
+  return numbers_.empty() ? 0 : std::min(below, numbers_.size() - 1);
 }
 
 std::size_t KeyTable::active() const {
@@ -94,10 +118,8 @@ Verdict KeyTable::authenticate(std::string_view text) const {
   if (!parsed.ok()) return {};
   const crypto::Sha256Digest verifier = key_verifier(pepper_, *parsed);
   // The neighbour of an id that is not there is compared like the id itself.
-  auto at = std::lower_bound(entries_.begin(), entries_.end(), parsed->id,
-                             [](const Entry& e, std::string_view id) { return e.id < id; });
-  if (at == entries_.end() && !entries_.empty()) --at;
-  const Entry& candidate = entries_.empty() ? nobody_ : *at;
+  const std::size_t at = position_of(number_of(parsed->id));
+  const Entry& candidate = entries_.empty() ? nobody_ : entries_[at];
   const bool same_id =
       crypto::constant_time_equal(as_bytes_view(candidate.id), as_bytes_view(parsed->id));
   const bool same_secret = crypto::constant_time_equal(candidate.verifier, verifier);

@@ -69,6 +69,12 @@ class KeyTable {
     std::optional<Mark> keys, pepper;
     bool operator==(const Marks&) const = default;
   };
+  // An id as a number: compared in the same time whatever it is equal to.
+  struct IdNumber {
+    std::uint64_t high = 0, low = 0;
+  };
+  static IdNumber number_of(std::string_view id);
+  std::size_t position_of(const IdNumber& id) const;
   Marks look() const;
   Status read(const Marks& marks);
 
@@ -76,8 +82,9 @@ class KeyTable {
   const std::string directory_;
   const platform::Clock& clock_;
   Pepper pepper_{};
-  std::vector<Entry> entries_;  // sorted by id
-  Entry nobody_;                // compared with where there is no other
+  std::vector<Entry> entries_;     // sorted by id
+  std::vector<IdNumber> numbers_;  // of the entries
+  Entry nobody_;                   // compared with where there is no other
   Marks marks_;
   bool settled_ = false;  // the files were old enough that a later change shows in their times
   bool any_ = false;
