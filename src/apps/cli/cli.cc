@@ -65,6 +65,7 @@ struct Tree {
     add_quantize(registrar);
     add_store(registrar);
     add_server(registrar);
+    add_key(registrar);
     add_tokenize(registrar);
     add_eval(registrar);
     add_bench(registrar);

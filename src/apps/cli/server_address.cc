@@ -37,6 +37,10 @@ Error api_error(int status, const std::string& body) {
     if (m != nullptr && m->is_string()) text = m->as_string();
   }
   Error error(code_of_status(status), std::move(text));
+  if (error.code() == ErrorCode::kUnauthenticated) {
+    return std::move(error).with_hint(
+        "put a key into HOLDFAST_API_KEY; `holdfast key create` makes one");
+  }
   if (error.code() != ErrorCode::kNotFound) return error;
   return std::move(error).with_hint("`holdfast ls` lists the models");
 }
@@ -49,12 +53,6 @@ std::string socket_path(const Context& context) {
   const std::string runtime(config::lookup(context.environment, "XDG_RUNTIME_DIR"));
   return runtime.empty() ? context.data_dir + "/holdfast.sock"
                          : runtime + "/holdfast/holdfast.sock";
-}
-
-bool is_loopback(std::string_view listen) {
-  const std::string_view host = listen.substr(0, listen.rfind(':'));
-  return host == "localhost" || host == "[::1]" ||
-         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos);
 }
 
 Result<http::Endpoint> server_endpoint(const Context& context) {
@@ -75,6 +73,8 @@ Result<json::Value> call_server(const Context& context, const std::string& metho
   request.method = method;
   request.path = path;
   request.body = body;
+  const std::string_view key = config::lookup(context.environment, "HOLDFAST_API_KEY");
+  if (!key.empty()) request.headers.add("Authorization", "Bearer " + std::string(key));
   if (!body.empty()) request.headers.add("Content-Type", "application/json");
   auto response = client.request(request);
   if (!response.ok()) {

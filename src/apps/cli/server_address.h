@@ -14,13 +14,11 @@ namespace holdfast::cli {
 // data directory.
 std::string socket_path(const Context& context);
 
-// "127.0.0.1:11435", "[::1]:0", "localhost:8080": nobody outside of this machine can connect.
-bool is_loopback(std::string_view listen);
-
 // --host, else HOLDFAST_HOST, else the socket.
 Result<http::Endpoint> server_endpoint(const Context& context);
 
-// One request to the server, and its JSON answer. An error status becomes the API's own message
+// One request to the server, with the key of HOLDFAST_API_KEY if there is one, and its JSON answer.
+// An error status becomes the API's own message
 // with the matching code; kUnavailable with a hint where nobody listens.
 Result<json::Value> call_server(const Context& context, const std::string& method,
                                 const std::string& path, const std::string& body = {});

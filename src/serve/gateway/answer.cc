@@ -116,7 +116,7 @@ json::Object AnswerFormat::body() const {
           {"created", identity_.created},
           {"model", identity_.model},
           {"system_fingerprint", identity_.fingerprint},
-          {"service_tier", "default"}};
+          {"service_tier", identity_.service_tier}};
 }
 
 json::Value AnswerFormat::logprobs(const ChoiceText& text) const {

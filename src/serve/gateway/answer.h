@@ -28,6 +28,7 @@ class AnswerFormat {
     std::int64_t created = 0;
     std::string model;
     std::string fingerprint;
+    std::string_view service_tier = "default";  // that was used
   };
   AnswerFormat(Api api, Identity identity, bool want_logprobs, bool include_usage);
 

@@ -180,6 +180,15 @@ ApiError rate_limited(std::string_view code, std::string message, std::uint64_t 
   return out;
 }
 
+ApiError unauthenticated(bool expired) {
+  return expired ? make(401, "expired_api_key", "The API key has expired.")
+                 : make(401, "invalid_api_key", "A valid API key is needed.");
+}
+
+ApiError permission_denied(std::string message) {
+  return make(403, "policy_denied", std::move(message));
+}
+
 ApiError deadline_exceeded() {
   return make(504, "deadline_exceeded", "The request took longer than the time allowed.");
 }
@@ -259,12 +268,13 @@ http::Response error_response(const ApiError& error, Surface surface, std::strin
   out.headers.set("Content-Type", "application/json");
   if (error.retry_after_ms > 0) {
     // SDKs obey at most a minute.
-    const std::uint64_t seconds =
-        std::clamp<std::uint64_t>((error.retry_after_ms + 999) / 1000, 1, 60);
-    out.headers.set("Retry-After", std::to_string(seconds));
-    out.headers.set("retry-after-ms",
-                    std::to_string(std::min<std::uint64_t>(error.retry_after_ms, 60'000)));
+    const std::uint64_t ms_max = error.no_retry ? error.retry_after_ms : 60'000;
+    const std::uint64_t ms = std::min<std::uint64_t>(error.retry_after_ms, ms_max);
+    out.headers.set("Retry-After", std::to_string((ms + 999) / 1000));
+    out.headers.set("retry-after-ms", std::to_string(ms));
   }
+  if (error.no_retry) out.headers.set("x-should-retry", "false");
+  if (error.status == 401) out.headers.set("WWW-Authenticate", "Bearer");
   if (!error.allow.empty()) out.headers.set("Allow", error.allow);
   if (surface == Surface::kAnthropic) out.headers.set("request-id", std::string(request_id));
   out.body = error_body(error, surface, request_id);

@@ -21,6 +21,7 @@ struct ApiError {
   std::uint64_t retry_after_ms = 0;     // 0: no header
   std::optional<json::Object> loading;  // of model_loading
   std::string allow;                    // of 405
+  bool no_retry = false;                // asking again soon cannot help
 };
 
 // Which of the three APIs a path belongs to; each has its own shape of errors.
@@ -41,6 +42,9 @@ ApiError model_loading(std::string_view state, std::uint64_t retry_after_ms, dou
 ApiError overloaded(std::string_view code, std::string message, std::uint64_t retry_after_ms);
 // The caller's own limit, where overloaded() is the server's.
 ApiError rate_limited(std::string_view code, std::string message, std::uint64_t retry_after_ms);
+// Says the same whatever was wrong, but for a key that was right until it expired.
+ApiError unauthenticated(bool expired);
+ApiError permission_denied(std::string message);
 ApiError deadline_exceeded();
 ApiError internal_api_error();
 

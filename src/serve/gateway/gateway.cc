@@ -34,11 +34,8 @@ constexpr std::string_view kExposeHeaders =
 
 constexpr std::size_t kIdBytes = 20;  // 32 characters of base32
 constexpr std::size_t kNearestDistanceMax = 6;
-
-bool same_model(const backend::ModelFacts& model, std::string_view name) {
-  if (model.id == name || model.id == std::string(name) + ":latest") return true;
-  return std::find(model.aliases.begin(), model.aliases.end(), name) != model.aliases.end();
-}
+constexpr std::size_t kCacheKeyBytes = 32;
+constexpr std::string_view kManagement = "/holdfast/";
 
 bool is_json(std::string_view content_type) {
   std::string_view type = content_type.substr(0, content_type.find(';'));
@@ -90,7 +87,15 @@ std::string_view method_label(std::string_view method) {
 }  // namespace
 
 Gateway::Impl::Impl(Environment environment, GatewayOptions o)
-    : env(environment), options(std::move(o)), metrics(env.metrics, options.metrics) {
+    : env(environment),
+      options(std::move(o)),
+      metrics(env.metrics, options.metrics),
+      authenticator(options.auth, env.keys, env.clock, env.logger),
+      cache_key(kCacheKeyBytes) {
+  if (const Status drawn = env.entropy.fill(cache_key); !drawn.ok()) {
+    env.logger.error("gateway.no_cache_key", {{"detail", drawn.error().to_string()}});
+    cache_key.clear();
+  }
   metrics.build_info.with({options.version, options.commit, options.engine_isa}).set(1);
   metrics.simd_isa.with({options.engine_isa}).set(1);
   // Autoscalers look before the first request.
@@ -133,7 +138,32 @@ void Gateway::Impl::add_routes() {
   add("GET", "/holdfast/v1/engines", &Impl::manage_engines);
 }
 
+std::optional<ApiError> Gateway::Impl::authenticate(http::Request& request) {
+  auto who = authenticator.check(request);
+  const auto context = std::make_shared<RequestContext>();
+  request.context = context;
+  if (auto* caller = std::get_if<PrincipalPtr>(&who)) {
+    context->caller = std::move(*caller);
+  } else {
+    context->refused = std::move(std::get<ApiError>(who));
+  }
+  const bool management =
+      std::string_view(request.path).substr(0, kManagement.size()) == kManagement;
+  if (context->caller && management)
+    context->refused = authenticator.check_management(request, *context->caller);
+  return context->refused;
+}
+
+std::optional<http::HttpError> Gateway::Impl::refuse_head(http::Request& request) {
+  const auto error = authenticate(request);
+  if (!error) return std::nullopt;
+  return http::HttpError{error->status, error->code, "The request is refused."};
+}
+
 void Gateway::Impl::handle(const RequestPtr& request, const WriterPtr& writer) {
+  if (!request->context) {
+    if (const auto error = authenticate(*request)) return send_error(*request, *writer, *error);
+  }
   http::Router::Match match = router.find(request->method, request->path);
   // A client whose base URL ends in a slash asks for "/v1/models/".
   if (match.handler == nullptr && match.allow.empty() && request->path.size() > 1 &&
@@ -156,6 +186,10 @@ void Gateway::Impl::handle(const RequestPtr& request, const WriterPtr& writer) {
 }
 
 void Gateway::Impl::decorate(const http::Request& request, int, http::Headers& headers) const {
+  if (const RequestContext* context = context_of(request); context != nullptr && context->limited) {
+    const identity::AccountLimits limits = limits_of(*context->caller, options.limits);
+    add_limit_headers(limits, limiter.state(context->caller->key_id, limits, now()), headers);
+  }
   headers.set("x-request-id", request.id);
   headers.set("openai-processing-ms", std::to_string(request.age() / std::chrono::milliseconds(1)));
   headers.set("Date", http_date(unix_now()));
@@ -169,7 +203,11 @@ void Gateway::Impl::on_complete(const http::Request& request, int status,
   const std::chrono::duration<double> elapsed = request.age();
   metrics.http_requests.with({handler, method_label(request.method), std::to_string(status)}).add();
   metrics.http_seconds.with({handler}).observe(elapsed.count());
+  const RequestContext* context = context_of(request);
+  const bool known = context != nullptr && context->caller != nullptr;
   env.logger.info("http.request", {{"request_id", request.id},
+                                   {"tenant", known ? context->caller->tenant : std::string()},
+                                   {"key", known ? context->caller->key_id : std::string()},
                                    {"method", method_label(request.method)},
                                    {"route", handler},
                                    {"status", status},
@@ -189,9 +227,16 @@ void Gateway::Impl::send_json(http::ResponseWriter& writer, const json::Value& b
   writer.send({status, {{"Content-Type", "application/json"}}, json::write(body)});
 }
 
-std::optional<backend::ModelFacts> Gateway::Impl::find_model(std::string_view name,
-                                                             bool guess) const {
+std::vector<backend::ModelFacts> Gateway::Impl::models_of(const identity::Principal* caller) const {
   std::vector<backend::ModelFacts> models = env.backend.models();
+  std::erase_if(models, [&](const backend::ModelFacts& m) { return !may_use(caller, m); });
+  return models;
+}
+
+std::optional<backend::ModelFacts> Gateway::Impl::find_model(const identity::Principal* caller,
+                                                             std::string_view name,
+                                                             bool guess) const {
+  std::vector<backend::ModelFacts> models = models_of(caller);
   if (name.empty()) name = options.default_model;
   if (name.empty()) {
     if (!guess || models.size() != 1) return std::nullopt;
@@ -203,11 +248,12 @@ std::optional<backend::ModelFacts> Gateway::Impl::find_model(std::string_view na
   return std::move(*at);
 }
 
-ApiError Gateway::Impl::unknown_model(std::string_view name) const {
+ApiError Gateway::Impl::unknown_model(const identity::Principal* caller,
+                                      std::string_view name) const {
   if (name.empty()) return missing_parameter("model");
   std::string nearest;
   std::size_t best = kNearestDistanceMax;
-  for (const backend::ModelFacts& model : env.backend.models()) {
+  for (const backend::ModelFacts& model : models_of(caller)) {
     for (const std::string_view known :
          {std::string_view(model.id), std::string_view(model.id).substr(0, model.id.find(':'))}) {
       const std::size_t distance = edit_distance(name.substr(0, 256), known, best);
@@ -240,6 +286,8 @@ std::string Gateway::Impl::new_request_id() const {
   ignore_error(env.entropy.fill(random), "the id only joins log lines");
   return "req_" + to_hex(random);
 }
+
+identity::Moment Gateway::Impl::now() const { return {env.clock.monotonic_ns(), unix_now()}; }
 
 std::int64_t Gateway::Impl::unix_now() const {
   return platform::unix_seconds(env.clock.wall_time());
@@ -278,8 +326,12 @@ http::ServerHooks Gateway::hooks() {
   };
   out.render_error = [impl = impl_](const http::Request& request, const http::HttpError& error) {
     impl->metrics.errors.with({error.code}).add();
-    return error_response(from_http(error), surface_of(request.path), request.id);
+    const RequestContext* context = context_of(request);
+    const bool ours = context != nullptr && context->refused.has_value();
+    return error_response(ours ? *context->refused : from_http(error), surface_of(request.path),
+                          request.id);
   };
+  out.refuse_head = [impl = impl_](http::Request& request) { return impl->refuse_head(request); };
   out.decorate = [impl = impl_](const http::Request& request, int status, http::Headers& headers) {
     impl->decorate(request, status, headers);
   };

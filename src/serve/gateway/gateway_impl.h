@@ -6,7 +6,10 @@
 #include <string>
 
 #include "api_error.h"
+#include "authentication.h"
+#include "callers.h"
 #include "gateway_metrics.h"
+#include "holdfast/base/check.h"
 #include "holdfast/gateway/gateway.h"
 #include "holdfast/http/router.h"
 #include "request.h"
@@ -24,6 +27,10 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   void handle(const RequestPtr& request, const WriterPtr& writer);
   void decorate(const http::Request& request, int status, http::Headers& headers) const;
   void on_complete(const http::Request& request, int status, std::uint64_t body_bytes);
+  // Finds the caller and keeps it with the request; an error ends the request.
+  std::optional<ApiError> authenticate(http::Request& request);
+  // When the head is complete and a body follows: whoever may not ask does not get to send it.
+  std::optional<http::HttpError> refuse_head(http::Request& request);
   void collect_gauges();
 
   // Answers.
@@ -31,9 +38,19 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
                   const ApiError& error);
   void send_json(http::ResponseWriter& writer, const json::Value& body, int status = 200) const;
 
-  // Models. `name` empty: the default, or the only one there is if `guess`.
-  std::optional<backend::ModelFacts> find_model(std::string_view name, bool guess = false) const;
-  ApiError unknown_model(std::string_view name) const;
+  // Models that a caller may use; for everybody else they do not exist. nullptr: the server itself.
+  // `name` empty: the default, or the only one there is if `guess`.
+  std::vector<backend::ModelFacts> models_of(const identity::Principal* caller) const;
+  std::optional<backend::ModelFacts> find_model(const identity::Principal* caller,
+                                                std::string_view name, bool guess = false) const;
+  ApiError unknown_model(const identity::Principal* caller, std::string_view name) const;
+
+  // Takes a place and tokens of the caller's limits, and marks the request as counted.
+  Parsed<identity::Reservation> reserve(http::Request& request, const GenerationSpec& spec,
+                                        const backend::ModelFacts& model);
+  Parsed<backend::Caller> backend_caller(const http::Request& request,
+                                         const GenerationSpec& spec) const;
+  identity::Moment now() const;
 
   // "chatcmpl-" + 32 characters.
   std::string new_id(std::string_view prefix) const;
@@ -65,8 +82,19 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   GatewayMetrics metrics;
   ReadinessCheck readiness;
   std::set<std::shared_ptr<Generation>> active;
+  Authenticator authenticator;
+  identity::Limiter limiter;
+  // Drawn at start: cache domains mean nothing to another process. Empty: nothing is reused.
+  Bytes cache_key;
   bool draining = false;
 };
+
+// The caller of a route that is not open.
+inline const identity::Principal* caller_of(const http::Request& request) {
+  const RequestContext* context = context_of(request);
+  HF_CHECK(context != nullptr && context->caller != nullptr);
+  return context->caller.get();
+}
 
 // Brings an answer of the backend to the loop's thread, unless the client has gone meanwhile.
 template <typename T>

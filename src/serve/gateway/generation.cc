@@ -48,9 +48,9 @@ ChoiceText take_part(ChoiceText& pending) {
 }
 
 AnswerFormat::Identity identity_of(const Gateway::Impl& gateway, const GenerationSpec& spec,
-                                   const backend::ModelFacts& model) {
+                                   const backend::ModelFacts& model, const ServiceTier& tier) {
   return {gateway.new_id(spec.api == Api::kChat ? "chatcmpl-" : "cmpl-"), gateway.unix_now(),
-          spec.model.empty() ? model.id : spec.model, gateway.fingerprint(model)};
+          spec.model.empty() ? model.id : spec.model, gateway.fingerprint(model), tier.name};
 }
 
 }  // namespace
@@ -81,7 +81,8 @@ class Generation::Observer final : public backend::GenerateObserver {
     });
   }
   void on_error(backend::Failure failure) override {
-    loop_.post([g = generation_, v = std::move(failure)] { g->on_failure(v); });
+    loop_.post(
+        [g = generation_, run = run_, v = std::move(failure)] { g->on_run_failure(run, v); });
   }
 
  private:
@@ -91,13 +92,17 @@ class Generation::Observer final : public backend::GenerateObserver {
 };
 
 Generation::Generation(std::shared_ptr<Gateway::Impl> gateway, RequestPtr request, WriterPtr writer,
-                       GenerationSpec spec, backend::ModelFacts model)
+                       GenerationSpec spec, backend::ModelFacts model, backend::Caller caller,
+                       identity::Reservation reservation)
     : gateway_(std::move(gateway)),
       request_(std::move(request)),
       writer_(std::move(writer)),
       spec_(std::move(spec)),
       model_(std::move(model)),
-      format_(spec_.api, identity_of(*gateway_, spec_, model_), spec_.want_logprobs,
+      caller_(std::move(caller)),
+      reservation_(std::move(reservation)),
+      tier_(service_tier(*caller_of(*request_), spec_)),
+      format_(spec_.api, identity_of(*gateway_, spec_, model_, tier_), spec_.want_logprobs,
               spec_.include_usage),
       trace_(*gateway_, *request_, spec_, model_, format_.id()),
       inter_token_(gateway_->metrics.inter_token.with({gateway_->metrics.model_label(model_.id)})),
@@ -143,7 +148,9 @@ void Generation::start() {
   writer_->on_drain([weak = weak_from_this()] {
     if (const auto generation = weak.lock()) generation->pump();
   });
-  deadline_.start(time_allowed(), [weak = weak_from_this()] {
+  const std::chrono::milliseconds allowed = time_allowed();
+  deadline_at_ = request_->received_at + request_->age() + allowed;  // from now
+  deadline_.start(allowed, [weak = weak_from_this()] {
     if (const auto generation = weak.lock()) generation->fail(deadline_exceeded());
   });
   arm_ping();
@@ -181,6 +188,10 @@ void Generation::echo_next_prompt(std::size_t prompt) {
 backend::GenerateRequest Generation::request_of(const Run& run) const {
   backend::GenerateRequest out;
   out.model = model_.id;
+  out.caller = caller_;
+  out.priority = tier_.priority;
+  out.deadline = deadline_at_;
+  out.wait_for_load = spec_.wait_for_load;
   out.request_id = request_->id;
   out.prompt = spec_.prompts[run.prompt];
   out.sampling = spec_.sampling;
@@ -205,6 +216,7 @@ void Generation::launch() {
   while (!done_ && launched_ < runs_.size() && running_ < kRunsAtOnceMax) {
     const std::size_t index = launched_++;
     ++running_;
+    ++open_runs_;
     auto observer = std::make_shared<Observer>(shared_from_this(), index);
     runs_[index].handle =
         gateway_->env.backend.generate(request_of(runs_[index]), std::move(observer));
@@ -212,6 +224,7 @@ void Generation::launch() {
 }
 
 void Generation::on_started(std::size_t index, backend::Started started) {
+  runs_[index].prompt_tokens = started.prompt_tokens;
   if (done_) return;
   Run& run = runs_[index];
   run.started = true;
@@ -238,6 +251,7 @@ void Generation::add(Run& run, std::string_view text, std::vector<backend::Token
 }
 
 void Generation::on_token(std::size_t index, backend::TokenEvent event) {
+  ++runs_[index].tokens;
   if (done_) return;
   Run& run = runs_[index];
   const std::int64_t now_ns = gateway_->env.clock.monotonic_ns();
@@ -260,6 +274,9 @@ void Generation::on_finished(std::size_t index, backend::Finished finished) {
   Run& run = runs_[index];
   run.finished = true;
   run.end = std::move(finished);
+  // A prompt counts once, and not at all where it was never begun.
+  const bool counts_prompt = index % spec_.best_of == 0 && run.prompt_tokens > 0;
+  run_ended(run.end.usage.completion_tokens + (counts_prompt ? run.end.usage.prompt_tokens : 0));
   // Counted also when the client has gone: the work was done.
   gateway_->metrics.finished(model_.id, run.end, {run.first_token_s, elapsed_s()},
                              static_cast<double>(spec_.max_tokens.value_or(0)), trace_.trace_id(),
@@ -282,11 +299,25 @@ void Generation::on_finished(std::size_t index, backend::Finished finished) {
   }
 }
 
+// The engine counts a run that failed no more; what was seen of it is what it took. A request that
+// was refused took nothing.
+void Generation::on_run_failure(std::size_t index, const backend::Failure& failure) {
+  const Run& run = runs_[index];
+  const bool counts_prompt = index % spec_.best_of == 0;
+  run_ended(run.tokens + (counts_prompt ? run.prompt_tokens : 0));
+  on_failure(failure);
+}
+
+void Generation::run_ended(std::uint64_t tokens) {
+  reservation_.use(tokens);
+  if (--open_runs_ == 0 && (done_ || launched_ == runs_.size())) reservation_.settle();
+}
+
 void Generation::on_failure(const backend::Failure& failure) {
   if (done_) return;
   ApiError error = from_failure(failure, spec_.prompt_param());
   if (failure.kind == backend::FailureKind::kModelNotFound)
-    error = gateway_->unknown_model(model_.id);
+    error = gateway_->unknown_model(caller_of(*request_), model_.id);
   if (failure.kind == backend::FailureKind::kUnknownToken && spec_.sampling.logit_bias.empty())
     error.param = "prompt";
   if (failure.kind == backend::FailureKind::kOverloaded)
@@ -464,6 +495,8 @@ void Generation::end() {
                                                {"seconds", elapsed_s()}});
   end_trace();
   for (Run& run : runs_) run.handle.reset();
+  reservation_.leave();
+  if (open_runs_ == 0) reservation_.settle();
   gateway_->active.erase(shared_from_this());
 }
 

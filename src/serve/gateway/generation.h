@@ -17,7 +17,8 @@ namespace holdfast::gateway {
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
   Generation(std::shared_ptr<Gateway::Impl> gateway, RequestPtr request, WriterPtr writer,
-             GenerationSpec spec, backend::ModelFacts model);
+             GenerationSpec spec, backend::ModelFacts model, backend::Caller caller,
+             identity::Reservation reservation);
   ~Generation();
 
   void start();
@@ -38,6 +39,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     backend::Finished end;
     std::int64_t last_token_ns = 0;
     double first_token_s = -1;
+    std::uint32_t prompt_tokens = 0, tokens = 0;  // seen so far
     double logprob_sum = 0;
     std::uint64_t logprob_count = 0;
   };
@@ -48,6 +50,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void on_started(std::size_t run, backend::Started started);
   void on_token(std::size_t run, backend::TokenEvent event);
   void on_finished(std::size_t run, backend::Finished finished);
+  void on_run_failure(std::size_t run, const backend::Failure& failure);
   void on_failure(const backend::Failure& failure);
   void add(Run& run, std::string_view text, std::vector<backend::TokenInfo> tokens);
   void open_stream();
@@ -62,6 +65,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   double elapsed_s() const;
   void end_trace();
   void end();
+  void run_ended(std::uint64_t tokens);
   void arm_ping();
 
   std::shared_ptr<Gateway::Impl> gateway_;
@@ -69,6 +73,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
   WriterPtr writer_;
   GenerationSpec spec_;
   backend::ModelFacts model_;
+  backend::Caller caller_;
+  // Settled when no run is left, or with this object: whatever happens, nothing stays reserved.
+  identity::Reservation reservation_;
+  ServiceTier tier_;
   AnswerFormat format_;
   std::vector<Run> runs_;
   std::vector<std::string> echoes_;  // text of each prompt
@@ -78,6 +86,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   observe::Histogram& inter_token_;  // looked up once: every token counts there
   http::Timer deadline_, ping_;
   bool done_ = false;
+  std::chrono::steady_clock::time_point deadline_at_;
+  std::size_t open_runs_ = 0;  // with the backend
 };
 
 }  // namespace holdfast::gateway

@@ -58,7 +58,7 @@ void Gateway::Impl::health(const RequestPtr& request, const WriterPtr& writer) {
   bool loaded = true;
   if (request->route == "/health") {
     for (const std::string& name : options.preload) {
-      const auto model = find_model(name);
+      const auto model = find_model(nullptr, name);
       loaded = loaded && model && model->state == backend::ModelState::kReady;
     }
   }
@@ -90,8 +90,9 @@ void Gateway::Impl::ready(const RequestPtr& request, const WriterPtr& writer) {
 
 void Gateway::Impl::model_ready(const RequestPtr& request, const WriterPtr& writer) {
   const std::string& name = request->path_params.front();
-  const auto model = find_model(name);
-  if (!model) return send_error(*request, *writer, unknown_model(name));
+  const identity::Principal* caller = caller_of(*request);
+  const auto model = find_model(caller, name);
+  if (!model) return send_error(*request, *writer, unknown_model(caller, name));
   const bool loaded = model->state == backend::ModelState::kReady;
   send_json(*writer, json::Object{{"name", name}, {"ready", loaded}}, loaded ? 200 : 503);
 }

@@ -78,18 +78,11 @@ json::Object list_of(json::Array data) {
   return {{"object", "list"}, {"data", std::move(data)}, {"has_more", false}, {"next", nullptr}};
 }
 
-// Management is for whoever sits at the machine.
-bool is_local(const http::Request& request) {
-  const std::string& address = request.peer.address;
-  return request.peer.kind == http::Peer::Kind::kUnix || address.rfind("127.", 0) == 0 ||
-         address.rfind("[::1]", 0) == 0 || address.rfind("[::ffff:127.", 0) == 0;
-}
-
 }  // namespace
 
-void Gateway::Impl::list_models(const RequestPtr&, const WriterPtr& writer) {
+void Gateway::Impl::list_models(const RequestPtr& request, const WriterPtr& writer) {
   json::Array data;
-  for (const backend::ModelFacts& model : env.backend.models()) {
+  for (const backend::ModelFacts& model : models_of(caller_of(*request))) {
     data.emplace_back(model_object(model, model.id));
     for (const std::string& alias : model.aliases) data.emplace_back(model_object(model, alias));
   }
@@ -98,29 +91,26 @@ void Gateway::Impl::list_models(const RequestPtr&, const WriterPtr& writer) {
 
 void Gateway::Impl::get_model(const RequestPtr& request, const WriterPtr& writer) {
   const std::string& name = request->path_params.front();
-  const auto model = find_model(name);
-  if (!model) return send_error(*request, *writer, unknown_model(name));
+  const auto model = find_model(caller_of(*request), name);
+  if (!model) return send_error(*request, *writer, unknown_model(caller_of(*request), name));
   send_json(*writer, model_object(*model, name));
 }
 
 void Gateway::Impl::manage_models(const RequestPtr& request, const WriterPtr& writer) {
-  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
   json::Array data;
-  for (const backend::ModelFacts& model : env.backend.models())
+  for (const backend::ModelFacts& model : models_of(caller_of(*request)))
     data.emplace_back(managed_model(model));
   send_json(*writer, list_of(std::move(data)));
 }
 
 void Gateway::Impl::manage_model(const RequestPtr& request, const WriterPtr& writer) {
-  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
   const std::string& name = request->path_params.front();
-  const auto model = find_model(name);
-  if (!model) return send_error(*request, *writer, unknown_model(name));
+  const auto model = find_model(caller_of(*request), name);
+  if (!model) return send_error(*request, *writer, unknown_model(caller_of(*request), name));
   send_json(*writer, managed_model(*model));
 }
 
-void Gateway::Impl::manage_engines(const RequestPtr& request, const WriterPtr& writer) {
-  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
+void Gateway::Impl::manage_engines(const RequestPtr&, const WriterPtr& writer) {
   json::Array data;
   for (const backend::EngineFacts& engine : env.backend.stats().engines)
     data.emplace_back(engine_object(engine));
@@ -128,7 +118,6 @@ void Gateway::Impl::manage_engines(const RequestPtr& request, const WriterPtr& w
 }
 
 void Gateway::Impl::manage_load(const RequestPtr& request, const WriterPtr& writer) {
-  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
   auto body = parse_body(request->body, options.body_bytes_max, true);
   if (const auto* error = std::get_if<ApiError>(&body))
     return send_error(*request, *writer, *error);
@@ -136,8 +125,8 @@ void Gateway::Impl::manage_load(const RequestPtr& request, const WriterPtr& writ
   const auto keep_alive = parse_keep_alive(fields);
   if (fields.error()) return send_error(*request, *writer, *fields.error());
   const std::string& name = request->path_params.front();
-  const auto model = find_model(name);
-  if (!model) return send_error(*request, *writer, unknown_model(name));
+  const auto model = find_model(caller_of(*request), name);
+  if (!model) return send_error(*request, *writer, unknown_model(caller_of(*request), name));
   env.backend.load(model->id, keep_alive,
                    on_loop<backend::EngineFacts>(
                        shared_from_this(), request, writer, "model",
@@ -147,10 +136,9 @@ void Gateway::Impl::manage_load(const RequestPtr& request, const WriterPtr& writ
 }
 
 void Gateway::Impl::manage_unload(const RequestPtr& request, const WriterPtr& writer) {
-  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
   const std::string& name = request->path_params.front();
-  const auto model = find_model(name);
-  if (!model) return send_error(*request, *writer, unknown_model(name));
+  const auto model = find_model(caller_of(*request), name);
+  if (!model) return send_error(*request, *writer, unknown_model(caller_of(*request), name));
   env.backend.unload(
       model->id,
       on_loop<std::monostate>(shared_from_this(), request, writer, "model",

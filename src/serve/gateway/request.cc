@@ -132,14 +132,24 @@ void parse_stream(Fields& fields, GenerationSpec& out) {
   if (inner.error()) fields.fail(*inner.error());
 }
 
+// With its length before it, so that two fields cannot be read as one.
+void add_salt(Fields& fields, std::string_view name, GenerationSpec& out) {
+  const auto text = fields.string(name, 1024);
+  if (!text || text->empty()) return;
+  out.cache_salt += std::string(name) + ":" + std::to_string(text->size()) + ":" + *text;
+}
+
+void parse_scheduling(Fields& fields, GenerationSpec& out) {
+  add_salt(fields, "prompt_cache_key", out);
+  add_salt(fields, "cache_salt", out);
+  out.service_tier = fields.string("service_tier", 64).value_or("");
+  out.priority = fields.integer("priority", kInt64Min, kInt64Max).value_or(0);
+}
+
 // Fields that label a request. They are checked and do not change the answer.
 void parse_labels(Fields& fields) {
   fields.string("user", 1024);
   fields.string("safety_identifier", 1024);
-  fields.string("prompt_cache_key", 1024);
-  fields.string("cache_salt", 1024);
-  fields.string("service_tier", 64);
-  fields.integer("priority", kInt64Min, kInt64Max);
   const json::Object* metadata = fields.object("metadata");
   if (metadata == nullptr) return;
   bool good = metadata->size() <= kMetadataMax;
@@ -182,6 +192,7 @@ void parse_common(const json::Object& body, Fields& fields, const RequestLimits&
   parse_stream(fields, out);
   parse_sampling(fields, out);
   parse_max_tokens(fields, out);
+  parse_scheduling(fields, out);
   parse_labels(fields);
   out.n = static_cast<std::uint32_t>(fields.integer("n", 1, limits.n_max).value_or(1));
   out.best_of = out.n;

@@ -32,6 +32,10 @@ struct GenerationSpec {
   std::optional<std::uint32_t> max_tokens;
   std::vector<std::string> stop;
   std::optional<std::chrono::milliseconds> keep_alive;
+  std::string service_tier;   // as asked for
+  std::int64_t priority = 0;  // above 0: may be served later than others
+  // prompt_cache_key and cache_salt in one form; empty: neither.
+  std::string cache_salt;
   bool wait_for_load = true;  // false: 503 while the model loads
 
   const char* prompt_param() const { return api == Api::kChat ? "messages" : "prompt"; }

@@ -40,8 +40,9 @@ Parsed<Target> read_target(const Gateway::Impl& gateway, const http::Request& re
   refuse_routing_fields(out.body, fields);
   const std::string name = fields.string("model", 1024).value_or("");
   if (fields.error()) return *fields.error();
-  auto model = gateway.find_model(name, true);
-  if (!model) return gateway.unknown_model(name);
+  const identity::Principal* caller = caller_of(request);
+  auto model = gateway.find_model(caller, name, true);
+  if (!model) return gateway.unknown_model(caller, name);
   out.model = std::move(*model);
   return out;
 }

@@ -243,6 +243,12 @@ void Connection::on_head_complete() {
     fail({417, "invalid_request", "The expectation is not supported."});
     return;
   }
+  if (parser_->state() == RequestParser::State::kBody && server_->hooks.refuse_head) {
+    if (const auto error = server_->hooks.refuse_head(request)) {
+      fail(*error);
+      return;
+    }
+  }
   phase_ = Phase::kBody;
   phase_started_ = Clock::now();
   arm(std::min(server_->options.body_grace, server_->options.body_timeout));

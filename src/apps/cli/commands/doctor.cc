@@ -2,6 +2,7 @@
 #include <chrono>
 #include <fstream>
 
+#include "../access_settings.h"
 #include "../command.h"
 #include "../engine_config.h"
 #include "../local_model.h"
@@ -10,6 +11,7 @@
 #include "../server_address.h"
 #include "../tensor_paths.h"
 #include "holdfast/base/units.h"
+#include "holdfast/identity/key_table.h"
 #include "holdfast/jail/jail.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/platform/clock.h"
@@ -270,6 +272,26 @@ void check_server(const Context& context, Findings& out) {
                  answer.ok() ? "" : "`holdfast serve` starts one; socket " + where});
 }
 
+// Who may ask the server that these settings start.
+void check_access(const Context& context, Findings& out) {
+  platform::PosixFileSystem files;
+  identity::KeyTable keys(files, keys_directory(context), platform::system_clock());
+  if (const Status loaded = keys.load(); !loaded.ok()) {
+    out.push_back({"keys", Verdict::kFail, loaded.error().client_message(), loaded.error().hint()});
+    return;
+  }
+  const bool needed = keys.any() || auth_mode(context.settings) == gateway::AuthMode::kRequired;
+  out.push_back({"keys", Verdict::kInfo,
+                 needed ? std::to_string(keys.active()) + " valid"
+                        : "none: everybody on this machine may use and manage the server",
+                 needed ? "" : "`holdfast key create --role admin` makes the first one"});
+  if (!context.settings.list(config::Setting::server_tls_terminated_upstream).empty()) {
+    out.push_back({"transport", Verdict::kWarn,
+                   "a proxy takes the TLS off: keys and prompts travel in the clear behind it",
+                   "give the server a certificate, or keep that network to yourself"});
+  }
+}
+
 Status check_model(const Context& context, const std::string& name, Findings& out) {
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
   HF_TRY_ASSIGN(const registry::ModelRecord model, store->resolve(name));
@@ -358,6 +380,7 @@ void add_doctor(Registrar& r) {
     out.insert(out.end(), findings.begin(), findings.end());
     check_store(context, out);
     check_server(context, out);
+    check_access(context, out);
     if (!flags->model.empty()) HF_TRY(check_model(context, flags->model, out));
     return report(context, out);
   });

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <csignal>
 
+#include "../access_settings.h"
+#include "../bind_rules.h"
 #include "../catalog.h"
 #include "../command.h"
 #include "../engine_config.h"
@@ -16,6 +18,7 @@
 #include "holdfast/gateway/gateway.h"
 #include "holdfast/http/event_loop.h"
 #include "holdfast/http/server.h"
+#include "holdfast/identity/key_table.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/observe/log.h"
 #include "holdfast/observe/metrics.h"
@@ -95,6 +98,7 @@ class ServerProcess {
   Status import_models(registry::Store& store);
   Status build();
   Status start_tracing();
+  Status check_listener();
   Status listen();
   void load_models();
   void announce(const std::string& address) const;
@@ -109,6 +113,9 @@ class ServerProcess {
   observe::Registry metrics_;
   platform::SystemEntropy entropy_;
   std::unique_ptr<gateway::Tracing> tracing_;
+  platform::PosixFileSystem files_;
+  std::unique_ptr<identity::KeyTable> keys_;
+  BindTrust trust_ = BindTrust::kThisMachine;
   http::EventLoop loop_;
   std::vector<std::string> preload_;  // full names
   std::unique_ptr<backend::NativeBackend> backend_;
@@ -153,6 +160,25 @@ Status ServerProcess::start_tracing() {
   return ok_status();
 }
 
+// Reads the keys, and decides by them whether this server may listen where it is told to.
+Status ServerProcess::check_listener() {
+  const config::Settings& s = context_.settings;
+  keys_ = std::make_unique<identity::KeyTable>(files_, keys_directory(context_),
+                                               platform::system_clock());
+  HF_TRY(keys_->load());
+  BindFacts facts;
+  facts.listen = s.text(Setting::server_listen);
+  facts.auth_mode = auth_mode(s);
+  facts.keys = keys_->active() > 0;
+  facts.proxies = !s.list(Setting::server_tls_terminated_upstream).empty();
+  HF_TRY_ASSIGN(trust_, check_bind(facts));
+  if (trust_ == BindTrust::kProxies) {
+    logger_.warn("server.plain_http",
+                 {{"listen", facts.listen}, {"why", "server.tls_terminated_upstream"}});
+  }
+  return ok_status();
+}
+
 Status ServerProcess::build() {
   const config::Settings& s = context_.settings;
   HF_TRY_ASSIGN(std::shared_ptr<registry::Store> store, open_store(context_));
@@ -189,10 +215,12 @@ Status ServerProcess::build() {
   g.ping_interval = s.duration(Setting::stream_ping);
   g.metrics = metrics_options(s);
   HF_TRY(start_tracing());
+  g.auth = auth_options(s, trust_ != BindTrust::kThisMachine);
+  g.limits = caller_limits(s);
   observe::register_process_metrics(metrics_);
   gateway_ = std::make_unique<gateway::Gateway>(
       gateway::Gateway::Environment{loop_, *backend_, metrics_, logger_, platform::system_clock(),
-                                    entropy_, tracing_.get()},
+                                    entropy_, tracing_.get(), keys_.get()},
       std::move(g));
   server_ = std::make_unique<http::Server>(loop_, server_options(s), gateway_->hooks());
   timer_ = std::make_unique<http::Timer>(loop_);
@@ -209,8 +237,7 @@ Status ServerProcess::listen() {
         .with_hint("choose another port with --listen 127.0.0.1:PORT, or stop the other server");
   }
   const std::string path = socket_path(context_);
-  platform::PosixFileSystem files;
-  Status socket = files.make_dirs(platform::parent_path(path), 0700);
+  Status socket = files_.make_dirs(platform::parent_path(path), 0700);
   if (socket.ok()) socket = server_->listen_unix(path);
   if (!socket.ok()) {
     if (!context_.settings.text(Setting::server_socket).empty()) return socket;
@@ -292,6 +319,7 @@ void ServerProcess::finish() {
 }
 
 Status ServerProcess::run() {
+  HF_TRY(check_listener());
   HF_TRY(build());
   HF_TRY(listen());
   interrupts_->set_handler(
@@ -305,18 +333,6 @@ Status ServerProcess::run() {
   logger_.info("server.stopped");
   if (failed_) return std::move(*failed_);
   return ok_status();
-}
-
-Status check_bind(const Context& context) {
-  const std::string& listen = context.settings.text(Setting::server_listen);
-  if (listen.rfind(':') == std::string::npos) {
-    return invalid_argument("'" + listen + "' is not ADDRESS:PORT")
-        .with_hint("for example --listen 127.0.0.1:11435");
-  }
-  if (is_loopback(listen)) return ok_status();
-  return invalid_argument("this version serves only the machine that it runs on; " + listen +
-                          " could be reached from outside without keys and TLS")
-      .with_hint("listen on 127.0.0.1:PORT, and let a proxy that checks who asks forward to it");
 }
 
 }  // namespace
@@ -338,7 +354,6 @@ void add_serve(Registrar& r) {
                "Tokens that the KV cache of one model holds, over all sequences")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
   r.bind(c, [flags](Context& context) -> Status {
-    HF_TRY(check_bind(context));
     HF_TRY_ASSIGN(const observe::LogOptions log, log_options(context.settings));
     return ServerProcess(context, *flags, log).run();
   });

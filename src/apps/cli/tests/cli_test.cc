@@ -35,7 +35,7 @@ TEST(Cli, HelpOfEveryCommand) {
   for (const char* command :
        {"run",        "chat",    "serve",  "import",   "ls",      "show",  "rm",     "cp",
         "ps",         "load",    "unload", "tokenize", "eval",    "bench", "doctor", "config",
-        "completion", "version", "list",   "stop",     "inspect", "info"}) {
+        "completion", "version", "list",   "stop",     "inspect", "info",  "key"}) {
     const Outcome o = run_cli({command, "--help"});
     EXPECT_EQ(o.status, 0) << command;
     EXPECT_THAT(o.out, HasSubstr("Usage: holdfast ")) << command;

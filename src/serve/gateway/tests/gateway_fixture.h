@@ -37,7 +37,8 @@ class GatewayTest : public testing::Test {
   void start() {
     log_.emplace(sink_, platform::system_clock(), observe::LogOptions{});
     gateway_ = std::make_unique<Gateway>(
-        Gateway::Environment{loop_, fake_, metrics_, *log_, clock_, entropy_, gateway_tracing_},
+        Gateway::Environment{loop_, fake_, metrics_, *log_, clock_, entropy_, gateway_tracing_,
+                             keys_},
         options_);
     server_options_.access = Gateway::access_options({}, {"https://app.example"});
     server_options_.limits.body_bytes_max = options_.body_bytes_max;
@@ -122,6 +123,7 @@ class GatewayTest : public testing::Test {
   platform::ManualClock clock_{784111777};
   platform::SeededEntropy entropy_{1};
   Tracing* gateway_tracing_ = nullptr;
+  identity::KeyTable* keys_ = nullptr;  // set before start() by tests with keys
   GatewayOptions options_;
   http::ServerOptions server_options_;
   std::unique_ptr<Gateway> gateway_;

@@ -13,6 +13,8 @@
 #include "holdfast/backend/backend.h"
 #include "holdfast/gateway/tracing.h"
 #include "holdfast/http/server.h"
+#include "holdfast/identity/key_table.h"
+#include "holdfast/identity/principal.h"
 #include "holdfast/observe/log.h"
 #include "holdfast/observe/metrics.h"
 #include "holdfast/platform/clock.h"
@@ -25,6 +27,24 @@ struct MetricsOptions {
   bool vllm_names = true;              // false: holdfast_ instead of vllm: (metrics.vllm_names)
   bool vllm_old_names = false;         // also names that vLLM has given up (metrics.vllm_old_names)
   std::size_t model_names_max = 1000;  // further ones are "_other" (metrics.model_name_max)
+};
+
+// When keys are needed (auth.mode). Auto: as soon as one exists, and always where others than this
+// machine can connect.
+enum class AuthMode : std::uint8_t { kAuto, kRequired, kOff };
+
+struct AuthOptions {
+  AuthMode mode = AuthMode::kAuto;
+  bool public_listener = false;      // a TCP listener that is not loopback
+  bool metrics_auth = false;         // /metrics needs a key of an administrator (metrics.auth)
+  std::uint64_t fail_limit = 20;     // wrong keys a minute and address (auth.fail_limit); 0: any
+  std::uint32_t owner_uid = 0;       // whose processes are the local user on the unix socket
+  std::vector<std::string> proxies;  // not empty: only these addresses, and this machine, may ask
+};
+
+struct CallerLimits {
+  std::uint32_t requests_per_key = 32;  // at once (limits.requests_per_key)
+  identity::Quotas quotas;              // of keys without their own (quota.*); 0: none
 };
 
 struct GatewayOptions {
@@ -42,6 +62,8 @@ struct GatewayOptions {
   // A text that an answer holds back because its reader is slow. The reader is dropped above it.
   std::size_t backlog_bytes_max = 4u << 20;
   MetricsOptions metrics;
+  AuthOptions auth;
+  CallerLimits limits;
 };
 
 // Names and states that /readyz reports, besides its own.
@@ -63,6 +85,7 @@ class Gateway {
     const platform::Clock& clock;
     platform::Entropy& entropy;
     Tracing* tracing = nullptr;  // where traces go; null: there are none
+    identity::KeyTable* keys = nullptr;  // nullptr: there are no keys
   };
 
   Gateway(Environment environment, GatewayOptions options);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,6 +61,7 @@ struct Request {
   std::vector<std::string> path_params;  // filled by the router
   std::string route;                     // pattern that matched; empty if none did
   std::chrono::steady_clock::time_point received_at{};
+  std::shared_ptr<void> context;  // whatever the layer above keeps with it
 
   const std::string* query_value(std::string_view name) const;
   bool has_query(std::string_view name) const { return query_value(name) != nullptr; }

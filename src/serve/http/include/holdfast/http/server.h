@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -91,6 +92,9 @@ struct ServerOptions {
 // What the layer above supplies. All are called on the loop's thread.
 struct ServerHooks {
   Handler handle;
+  // Before a body is read (a request without one goes to `handle` at once): an error ends it there.
+  // Absent: everybody may send a body.
+  std::function<std::optional<HttpError>(Request&)> refuse_head = {};
   // Body of an error that this layer found; the request may be incomplete.
   std::function<Response(const Request&, const HttpError&)> render_error;
   // Adds the headers that every answer carries.
