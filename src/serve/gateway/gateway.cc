@@ -90,7 +90,10 @@ std::string_view method_label(std::string_view method) {
 }  // namespace
 
 Gateway::Impl::Impl(Environment environment, GatewayOptions o)
-    : env(environment), options(std::move(o)), metrics(env.metrics) {
+    : env(environment),
+      options(std::move(o)),
+      metrics(env.metrics),
+      mailbox(std::make_shared<Mailbox>(env.loop)) {
   metrics.build_info.with({options.version, options.commit, options.engine_isa}).set(1);
   add_routes();
 }
@@ -259,7 +262,7 @@ Gateway::Gateway(Environment environment, GatewayOptions options)
   });
 }
 
-Gateway::~Gateway() = default;
+Gateway::~Gateway() { impl_->mailbox->close(); }
 
 http::ServerHooks Gateway::hooks() {
   http::ServerHooks out;

@@ -9,6 +9,7 @@
 #include "gateway_metrics.h"
 #include "holdfast/gateway/gateway.h"
 #include "holdfast/http/router.h"
+#include "mailbox.h"
 #include "request.h"
 
 namespace holdfast::gateway {
@@ -65,6 +66,8 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   GatewayMetrics metrics;
   ReadinessCheck readiness;
   std::set<std::shared_ptr<Generation>> active;
+  std::shared_ptr<Mailbox> mailbox;
+  std::string frame;  // being written: one buffer for all streams
   bool draining = false;
 };
 

@@ -8,6 +8,7 @@
 
 #include "answer.h"
 #include "gateway_impl.h"
+#include "mailbox.h"
 
 namespace holdfast::gateway {
 
@@ -22,6 +23,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void start();
   // Ends it from outside: deadline, shutdown.
   void fail(const ApiError& error);
+  // Cuts the connection, so that the answer cannot be taken for whole.
+  void abandon();
+  // From the mailbox.
+  void receive(std::size_t run, Mailbox::Event& event);
 
  private:
   class Observer;
@@ -60,7 +65,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::chrono::milliseconds time_allowed() const;
   double elapsed_s() const;
   void end();
-  void arm_ping();
+  void arm_ping(std::chrono::milliseconds after);
+  void ping();
 
   std::shared_ptr<Gateway::Impl> gateway_;
   RequestPtr request_;
@@ -68,10 +74,12 @@ class Generation : public std::enable_shared_from_this<Generation> {
   GenerationSpec spec_;
   backend::ModelFacts model_;
   AnswerFormat format_;
+  observe::Histogram& inter_token_;
   std::vector<Run> runs_;
   std::vector<std::string> echoes_;  // text of each prompt
   std::size_t launched_ = 0, running_ = 0, completed_ = 0;
   http::Timer deadline_, ping_;
+  std::chrono::steady_clock::time_point wrote_{};  // the last frame
   bool done_ = false;
 };
 

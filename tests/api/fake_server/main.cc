@@ -3,13 +3,15 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "fake_backend.h"
 #include "holdfast/gateway/gateway.h"
 #include "holdfast/platform/signals.h"
 
-int main() {
+// Arguments: the greatest number of connections (default 4096).
+int main(int argc, char** argv) {
   using namespace holdfast;
   platform::ignore_sigpipe();
   http::EventLoop loop;
@@ -21,6 +23,7 @@ int main() {
   gateway::Gateway gateway({loop, backend, metrics, logger, platform::system_clock(), entropy}, {});
   http::ServerOptions options;
   options.access = gateway::Gateway::access_options({}, {});
+  if (argc > 1) options.connections_max = std::strtoul(argv[1], nullptr, 10);
   http::Server server(loop, options, gateway.hooks());
   const auto bound = server.listen_tcp("127.0.0.1:0");
   if (!bound.ok()) {

@@ -1,6 +1,7 @@
 #include "fake_backend.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 
 #include "holdfast/base/utf8.h"
@@ -52,11 +53,25 @@ std::vector<std::string> script(const std::string& text, const SamplingParams& s
     }
     return out;
   }
+  if (text.rfind("count ", 0) == 0) {
+    std::vector<std::string> out;
+    for (int i = 0, n = std::atoi(text.c_str() + 6); i < n; ++i)
+      out.push_back(" " + std::to_string(i));
+    return out;
+  }
   if (text == "slow") return std::vector<std::string>(500, "x ");
   if (text == "flood") return std::vector<std::string>(50000, std::string(32, 'y'));
   std::vector<std::string> out = {"Hello", ",", " wörld", " \xF0\x9F", "\x8C\x8D", "!"};
   if (sampling.seed) out.push_back(" #" + std::to_string(*sampling.seed));
   return out;
+}
+
+// Between two tokens: of "slow", and the second number of "count".
+std::chrono::milliseconds pause_of(const std::string& text) {
+  if (text == "slow") return std::chrono::milliseconds(20);
+  const std::size_t second = text.find(' ', 6);
+  if (text.rfind("count ", 0) != 0 || second == std::string::npos) return {};
+  return std::chrono::milliseconds(std::atoi(text.c_str() + second));
 }
 
 TokenInfo token_info(const std::string& bytes, std::size_t index, const GenerateRequest& request) {
@@ -84,6 +99,7 @@ struct FakeBackend::Run {
   bool started = false;
   std::atomic<bool> cancel{false}, ended{false};
   Clock::time_point due = Clock::now();
+  std::chrono::milliseconds pause{0};  // between tokens
 };
 
 class FakeBackend::Handle final : public RequestHandle {
@@ -164,6 +180,7 @@ std::unique_ptr<RequestHandle> FakeBackend::generate(GenerateRequest request,
   auto run = std::make_shared<Run>();
   run->text = last_text(request.prompt);
   run->tokens = script(run->text, request.sampling);
+  run->pause = pause_of(run->text);
   run->request = std::move(request);
   run->observer = std::move(observer);
   const std::lock_guard lock(mutex_);
@@ -289,7 +306,7 @@ bool FakeBackend::step(Run& run) {
   event.text = run.waiting.substr(0, ready);
   run.waiting.erase(0, ready);
   run.observer->on_token(std::move(event));
-  if (run.text == "slow") run.due = Clock::now() + std::chrono::milliseconds(20);
+  if (run.pause.count() > 0) run.due = Clock::now() + run.pause;
   if (!last) return false;
   return finish(limit < run.tokens.size() ? FinishReason::kLength : FinishReason::kStop);
 }
