@@ -11,9 +11,8 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,25 +34,25 @@ struct Stream {
   bool done = false, failed = false;
 };
 
-// User and system time of one thread, or of the whole process, in seconds.
-double processor_seconds(const std::string& stat_path) {
-  std::ifstream in(stat_path);
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  std::size_t at = text.rfind(')');
-  for (int field = 2; field < 13 && at != std::string::npos; ++field) at = text.find(' ', at + 1);
-  if (at == std::string::npos) return 0;
-  char* end = nullptr;
-  const double user = std::strtod(text.c_str() + at, &end);
-  return (user + std::strtod(end, nullptr)) / static_cast<double>(sysconf(_SC_CLK_TCK));
+// Time on a processor of one thread, in seconds: the kernel counts it in nanoseconds.
+double thread_seconds(const std::filesystem::path& task) {
+  std::ifstream in(task / "schedstat");
+  double ns = 0;
+  in >> ns;
+  return ns * 1e-9;
 }
 
 struct Times {
   double loop = 0, process = 0;
 };
 Times server_times(int pid) {
-  const std::string root = "/proc/" + std::to_string(pid);
-  return {processor_seconds(root + "/task/" + std::to_string(pid) + "/stat"),
-          processor_seconds(root + "/stat")};
+  Times out;
+  const std::filesystem::path tasks = "/proc/" + std::to_string(pid) + "/task";
+  std::error_code gone;
+  for (const auto& task : std::filesystem::directory_iterator(tasks, gone))
+    out.process += thread_seconds(task.path());
+  out.loop = thread_seconds(tasks / std::to_string(pid));
+  return out;
 }
 
 int connect_to(std::uint16_t port) {
@@ -145,7 +144,10 @@ void run(std::vector<Stream>& streams) {
 bool parse(int argc, char** argv, Options& o) {
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string_view name = argv[i];
-    const int value = std::atoi(argv[i + 1]);
+    const std::string_view text = argv[i + 1];
+    int value = 0;
+    if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc())
+      return false;
     if (name == "--port") {
       o.port = static_cast<std::uint16_t>(value);
     } else if (name == "--pid") {

@@ -108,12 +108,18 @@ struct NativeBackend::Impl : std::enable_shared_from_this<NativeBackend::Impl> {
   std::optional<Clock::time_point> next_stats() const;
   void refresh_stats(std::unique_lock<std::mutex>& lock);
   std::uint64_t memory_left() const;
+  std::chrono::milliseconds idle_time() const {
+    const std::lock_guard lock(mutex);
+    return idle_default;
+  }
   EngineFacts facts_of(const Slot& slot) const;
 
   const NativeBackendOptions options;
   const std::shared_ptr<ModelCatalog> catalog;
 
   mutable std::mutex mutex;  // of what follows; never held while a callback runs
+  // Idle time of a model whose loader named none.
+  std::chrono::milliseconds idle_default = std::min(options.keep_alive, kKeepAliveMax);
   std::condition_variable changed;
   std::map<std::string, Slot> slots;
   std::deque<std::string> to_load;
@@ -166,7 +172,7 @@ void NativeBackend::Impl::with_engine(const std::string& model, Waiter waiter,
     const std::lock_guard lock(mutex);
     auto [it, fresh] = slots.try_emplace(resolved->id);
     Slot& slot = it->second;
-    if (fresh) slot.keep_alive = std::min(options.keep_alive, kKeepAliveMax);
+    if (fresh) slot.keep_alive = idle_default;
     if (keep_alive) slot.keep_alive = std::min(*keep_alive, kKeepAliveMax);
     slot.facts = std::move(*resolved);
     slot.last_used = Clock::now();
@@ -718,7 +724,16 @@ void NativeBackend::load(std::string model, std::optional<std::chrono::milliseco
         }
         done(std::move(answer));
       },
-      keep_alive.value_or(impl_->options.keep_alive));
+      keep_alive ? keep_alive : impl_->idle_time());
+}
+
+void NativeBackend::set_keep_alive(std::chrono::milliseconds keep_alive) {
+  const std::lock_guard lock(impl_->mutex);
+  const auto before = std::exchange(impl_->idle_default, std::min(keep_alive, kKeepAliveMax));
+  for (auto& [id, slot] : impl_->slots) {
+    if (slot.keep_alive == before) slot.keep_alive = impl_->idle_default;
+  }
+  impl_->changed.notify_all();
 }
 
 void NativeBackend::unload(std::string model, Done<std::monostate> done) {

@@ -128,6 +128,8 @@ void Gateway::Impl::add_routes() {
   add("POST", "/holdfast/v1/models/{id}/load", &Impl::manage_load);
   add("POST", "/holdfast/v1/models/{id}/unload", &Impl::manage_unload);
   add("GET", "/holdfast/v1/engines", &Impl::manage_engines);
+  add("GET", "/holdfast/v1/config", &Impl::show_config);
+  add("POST", "/holdfast/v1/config/reload", &Impl::reload_config);
 }
 
 void Gateway::Impl::handle(const RequestPtr& request, const WriterPtr& writer) {
@@ -293,6 +295,8 @@ http::AccessOptions Gateway::access_options(std::vector<std::string> hosts,
   return out;
 }
 
+void Gateway::set_config(ConfigAccess access) { impl_->config = std::move(access); }
+void Gateway::update(GatewayOptions options) { impl_->options = std::move(options); }
 void Gateway::set_readiness(ReadinessCheck check) { impl_->readiness = std::move(check); }
 void Gateway::begin_drain() { impl_->draining = true; }
 std::size_t Gateway::active_generations() const { return impl_->active.size(); }

@@ -59,17 +59,25 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   void manage_load(const RequestPtr& request, const WriterPtr& writer);
   void manage_unload(const RequestPtr& request, const WriterPtr& writer);
   void manage_engines(const RequestPtr& request, const WriterPtr& writer);
+  void show_config(const RequestPtr& request, const WriterPtr& writer);
+  void reload_config(const RequestPtr& request, const WriterPtr& writer);
 
   Environment env;
   GatewayOptions options;
   http::Router router;
   GatewayMetrics metrics;
   ReadinessCheck readiness;
+  ConfigAccess config;
   std::set<std::shared_ptr<Generation>> active;
   std::shared_ptr<Mailbox> mailbox;
   std::string frame;  // being written: one buffer for all streams
   bool draining = false;
 };
+
+// Management is for whoever sits at the machine.
+bool is_local(const http::Request& request);
+// {"object":"list","data":[...],"has_more":false,"next":null}.
+json::Object list_of(json::Array data);
 
 // Brings an answer of the backend to the loop's thread, unless the client has gone meanwhile.
 template <typename T>

@@ -10,6 +10,8 @@
 namespace holdfast::gateway {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // Runs of one request that are with the backend at the same time: a request with 256 prompts must
 // not fill the queue for everybody else.
 constexpr std::size_t kRunsAtOnceMax = 8;
@@ -146,10 +148,12 @@ void Generation::start() {
   writer_->on_drain([weak = weak_from_this()] {
     if (const auto generation = weak.lock()) generation->pump();
   });
-  deadline_.start(time_allowed(), [weak = weak_from_this()] {
+  const auto allowed = time_allowed();
+  ends_at_ = Clock::now() + allowed;
+  deadline_.start(allowed, [weak = weak_from_this()] {
     if (const auto generation = weak.lock()) generation->fail(deadline_exceeded());
   });
-  wrote_ = std::chrono::steady_clock::now();
+  wrote_ = Clock::now();
   arm_ping(gateway_->options.ping_interval);
   if (spec_.echo) {
     echo_next_prompt(0);
@@ -200,6 +204,7 @@ backend::GenerateRequest Generation::request_of(const Run& run) const {
   out.top_logprobs = spec_.top_logprobs;
   out.want_prompt_logprobs = spec_.echo && spec_.want_logprobs;
   out.keep_alive = spec_.keep_alive;
+  out.deadline = ends_at_;
   return out;
 }
 
@@ -341,7 +346,6 @@ void Generation::arm_ping(std::chrono::milliseconds after) {
 }
 
 void Generation::ping() {
-  using Clock = std::chrono::steady_clock;
   const auto interval = gateway_->options.ping_interval;
   const auto silent = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - wrote_);
   if (silent < interval) return arm_ping(interval - silent);
@@ -353,7 +357,7 @@ void Generation::ping() {
 void Generation::write(std::string_view frame) {
   if (frame.empty()) return;
   writer_->write(frame);
-  wrote_ = std::chrono::steady_clock::now();
+  wrote_ = Clock::now();
 }
 
 // Sends what has come while the reader takes it; what it does not take yet is merged into fewer,

@@ -79,6 +79,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::vector<std::string> echoes_;  // text of each prompt
   std::size_t launched_ = 0, running_ = 0, completed_ = 0;
   http::Timer deadline_, ping_;
+  std::chrono::steady_clock::time_point ends_at_{};
   std::chrono::steady_clock::time_point wrote_{};  // the last frame
   bool done_ = false;
 };

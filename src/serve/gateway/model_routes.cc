@@ -58,18 +58,17 @@ json::Object engine_object(const backend::EngineFacts& engine) {
           {"load_ms", engine.load_ms}};
 }
 
+}  // namespace
+
 json::Object list_of(json::Array data) {
   return {{"object", "list"}, {"data", std::move(data)}, {"has_more", false}, {"next", nullptr}};
 }
 
-// Management is for whoever sits at the machine.
 bool is_local(const http::Request& request) {
   const std::string& address = request.peer.address;
   return request.peer.kind == http::Peer::Kind::kUnix || address.rfind("127.", 0) == 0 ||
          address.rfind("[::1]", 0) == 0 || address.rfind("[::ffff:127.", 0) == 0;
 }
-
-}  // namespace
 
 void Gateway::Impl::list_models(const RequestPtr&, const WriterPtr& writer) {
   json::Array data;

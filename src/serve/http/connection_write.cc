@@ -13,6 +13,8 @@
 namespace holdfast::http {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // RFC 6797: browsers that came once do not come without TLS for a year.
 constexpr const char* kStrictTransport = "max-age=31536000";
 
@@ -113,7 +115,7 @@ void Connection::queue(std::string_view bytes) {
 
 // Before bytes are added: they leave at the end of the turn.
 void Connection::begin_output() {
-  if (unsent_bytes() == 0) last_progress_ = std::chrono::steady_clock::now();
+  if (unsent_bytes() == 0) last_progress_ = Clock::now();
   flush_soon();
 }
 
@@ -131,7 +133,7 @@ void Connection::send_now() {
                              writing_.size() - written_, MSG_NOSIGNAL);
     if (n > 0) {
       written_ += static_cast<std::size_t>(n);
-      last_progress_ = std::chrono::steady_clock::now();
+      last_progress_ = Clock::now();
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return;
     } else if (errno != EINTR) {
@@ -215,7 +217,7 @@ void Connection::answer_complete() {
 
 void Connection::next_request() {
   phase_ = Phase::kIdle;
-  phase_started_ = std::chrono::steady_clock::now();
+  phase_started_ = Clock::now();
   arm(input_.empty() ? server_->options.idle_timeout : server_->options.header_timeout);
   process_input();
   if (peer_eof_ && phase_ != Phase::kResponding) {

@@ -1,7 +1,7 @@
 #include "fake_backend.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
 #include <limits>
 
 #include "holdfast/base/utf8.h"
@@ -43,6 +43,13 @@ std::uint32_t prompt_tokens(const Prompt& prompt) {
   return count_tokens(bytes);
 }
 
+// The number that begins there, or 0.
+int number_at(const std::string& text, std::size_t at) {
+  int out = 0;
+  std::from_chars(text.data() + at, text.data() + text.size(), out);
+  return out;
+}
+
 std::vector<std::string> script(const std::string& text, const SamplingParams& sampling) {
   if (text.rfind("say ", 0) == 0) {
     std::vector<std::string> out;
@@ -55,8 +62,7 @@ std::vector<std::string> script(const std::string& text, const SamplingParams& s
   }
   if (text.rfind("count ", 0) == 0) {
     std::vector<std::string> out;
-    for (int i = 0, n = std::atoi(text.c_str() + 6); i < n; ++i)
-      out.push_back(" " + std::to_string(i));
+    for (int i = 0, n = number_at(text, 6); i < n; ++i) out.push_back(" " + std::to_string(i));
     return out;
   }
   if (text == "slow") return std::vector<std::string>(500, "x ");
@@ -71,7 +77,7 @@ std::chrono::milliseconds pause_of(const std::string& text) {
   if (text == "slow") return std::chrono::milliseconds(20);
   const std::size_t second = text.find(' ', 6);
   if (text.rfind("count ", 0) != 0 || second == std::string::npos) return {};
-  return std::chrono::milliseconds(std::atoi(text.c_str() + second));
+  return std::chrono::milliseconds(number_at(text, second + 1));
 }
 
 TokenInfo token_info(const std::string& bytes, std::size_t index, const GenerateRequest& request) {
