@@ -120,6 +120,22 @@ class Drain(Case):
             self.assertIn(b"[DONE]", response.read())
             self.assertEqual(server.process.wait(timeout=TIMEOUT), 0)
 
+    def test_what_is_left_gets_an_error_event(self):
+        with Server(self, "smol", "--server.drain", "1s") as server:
+            response = self.stream(server)
+            response.readline()
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            while server.get("/readyz")[0] != 503:
+                self.assertLess(time.monotonic() - began, 5)  # 100 ms where the machine is free
+            status, body = server.post("/v1/completions", STORY)
+            self.assertEqual((status, json.loads(body)["error"]["code"]), (503, "draining"))
+            rest = response.read().decode()
+            events = [line for line in rest.split("\n") if line.startswith("data: ")]
+            self.assertNotIn("[DONE]", rest)
+            self.assertEqual(json.loads(events[-1][6:])["error"]["code"], "draining")
+            self.assertEqual(server.process.wait(timeout=TIMEOUT), 0)
+
     def test_second_signal_ends_at_once(self):
         with Server(self, "smol") as server:
             response = self.stream(server)

@@ -59,10 +59,21 @@ std::vector<backend::ModelFacts> StoreCatalog::list() {
 }
 
 Result<backend::ModelFacts> StoreCatalog::resolve(std::string_view name) {
-  if (const auto alias = aliases_.find(name); alias != aliases_.end()) name = alias->second;
-  HF_TRY_ASSIGN(const registry::ModelRecord record, store_->resolve(name));
+  std::string model(name);
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto alias = aliases_.find(name); alias != aliases_.end()) model = alias->second;
+  }
+  HF_TRY_ASSIGN(const registry::ModelRecord record, store_->resolve(model));
   if (record.facts.vocab_only) return unsupported("this model has no weights");
+  const std::lock_guard lock(mutex_);
   return make_entry(record).facts;
+}
+
+void StoreCatalog::set_aliases(config::Map aliases) {
+  const std::lock_guard lock(mutex_);
+  aliases_ = std::move(aliases);
+  read_at_ = {};  // entries carry their aliases
 }
 
 Result<platform::UniqueFd> StoreCatalog::open_pack(const backend::ModelFacts& model) {

@@ -23,6 +23,7 @@ class StoreCatalog final : public backend::ModelCatalog {
   std::vector<backend::ModelFacts> list() override;
   Result<backend::ModelFacts> resolve(std::string_view name) override;
   Result<platform::UniqueFd> open_pack(const backend::ModelFacts& model) override;
+  void set_aliases(config::Map aliases);
 
  private:
   struct Entry {
@@ -33,7 +34,7 @@ class StoreCatalog final : public backend::ModelCatalog {
   Entry make_entry(const registry::ModelRecord& record) const;
 
   const std::shared_ptr<registry::Store> store_;
-  const config::Map aliases_;
+  config::Map aliases_;  // guarded by mutex_
   const std::uint64_t context_max_;
   std::mutex mutex_;
   std::vector<Entry> entries_;

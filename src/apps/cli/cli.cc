@@ -176,13 +176,7 @@ Status check_words(const std::vector<std::string>& extras, CLI::App& root) {
 }
 
 Status load_settings(Context& context) {
-  config::LoadInput input;
-  input.environment = context.environment;
-  input.config_path = context.flags.config_path.empty()
-                          ? std::string(config::lookup(context.environment, "HOLDFAST_CONFIG"))
-                          : context.flags.config_path;
-  input.flags = context.flags.settings;
-  HF_TRY_ASSIGN(context.settings, config::Settings::load(input));
+  HF_TRY_ASSIGN(context.settings, read_settings(context));
   HF_TRY(check_engine_settings(context.settings));
   const auto variable = [&](const char* name) {
     return std::string(config::lookup(context.environment, name));
@@ -224,6 +218,16 @@ int dispatch(Tree& tree, Context& context) {
 }
 
 }  // namespace
+
+Result<config::Settings> read_settings(const Context& context) {
+  config::LoadInput input;
+  input.environment = context.environment;
+  input.config_path = context.flags.config_path.empty()
+                          ? std::string(config::lookup(context.environment, "HOLDFAST_CONFIG"))
+                          : context.flags.config_path;
+  input.flags = context.flags.settings;
+  return config::Settings::load(input);
+}
 
 int run(std::span<const std::string> arguments, const config::Environment& environment) {
   Tree tree;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "holdfast/base/result.h"
 #include "holdfast/config/settings.h"
 #include "holdfast/json/json.h"
 
@@ -47,5 +48,8 @@ struct Context {
   // Escape codes may be written to that descriptor.
   bool color(int fd) const;
 };
+
+// The settings as files, environment and flags give them now.
+Result<config::Settings> read_settings(const Context& context);
 
 }  // namespace holdfast::cli

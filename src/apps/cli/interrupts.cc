@@ -11,16 +11,37 @@
 #include "holdfast/platform/clock.h"
 
 namespace holdfast::cli {
+namespace {
+
+Result<platform::UniqueFd> make_wake() {
+  platform::UniqueFd wake(::eventfd(0, EFD_CLOEXEC));
+  if (wake.get() < 0) return os_error(errno, "make an event descriptor");
+  return wake;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Interrupts>> Interrupts::create() {
   HF_TRY_ASSIGN(platform::SignalQueue signals, platform::SignalQueue::create({SIGINT, SIGTERM}));
-  platform::UniqueFd wake(::eventfd(0, EFD_CLOEXEC));
-  if (wake.get() < 0) return os_error(errno, "make an event descriptor");
-  return std::unique_ptr<Interrupts>(new Interrupts(std::move(signals), std::move(wake)));
+  HF_TRY_ASSIGN(platform::UniqueFd wake, make_wake());
+  return std::unique_ptr<Interrupts>(new Interrupts(std::move(signals), std::move(wake), {}));
 }
 
-Interrupts::Interrupts(platform::SignalQueue signals, platform::UniqueFd wake)
-    : signals_(std::move(signals)), wake_(std::move(wake)), thread_([this] { watch(); }) {}
+Result<std::unique_ptr<Interrupts>> Interrupts::create_with_hangup(
+    std::function<void()> on_hangup) {
+  HF_TRY_ASSIGN(platform::SignalQueue signals,
+                platform::SignalQueue::create({SIGINT, SIGTERM, SIGHUP}));
+  HF_TRY_ASSIGN(platform::UniqueFd wake, make_wake());
+  return std::unique_ptr<Interrupts>(
+      new Interrupts(std::move(signals), std::move(wake), std::move(on_hangup)));
+}
+
+Interrupts::Interrupts(platform::SignalQueue signals, platform::UniqueFd wake,
+                       std::function<void()> on_hangup)
+    : signals_(std::move(signals)),
+      wake_(std::move(wake)),
+      on_hangup_(std::move(on_hangup)),
+      thread_([this] { watch(); }) {}
 
 Interrupts::~Interrupts() {
   ignore_error(::eventfd_write(wake_.get(), 1), "the counter cannot be full");
@@ -44,6 +65,7 @@ void Interrupts::watch() {
 }
 
 void Interrupts::deliver(int signal) {
+  if (signal == SIGHUP) return on_hangup_();
   const std::lock_guard lock(mutex_);
   // Engine children end by themselves when their socket closes.
   if (!handler_ || delivered_) std::_Exit(128 + signal);

@@ -21,6 +21,9 @@ class Interrupts {
   using Handler = std::function<void(int signal)>;
 
   static Result<std::unique_ptr<Interrupts>> create();
+  // One that takes SIGHUP too: each goes to `on_hangup`, on a thread of this object, and ends
+  // nothing.
+  static Result<std::unique_ptr<Interrupts>> create_with_hangup(std::function<void()> on_hangup);
   ~Interrupts();
   Interrupts(const Interrupts&) = delete;
   Interrupts& operator=(const Interrupts&) = delete;
@@ -32,12 +35,14 @@ class Interrupts {
   int last() const { return last_; }
 
  private:
-  Interrupts(platform::SignalQueue signals, platform::UniqueFd wake);
+  Interrupts(platform::SignalQueue signals, platform::UniqueFd wake,
+             std::function<void()> on_hangup);
   void watch();
   void deliver(int signal);
 
   platform::SignalQueue signals_;
   platform::UniqueFd wake_;  // readable: end the thread
+  const std::function<void()> on_hangup_;
   std::mutex mutex_;
   Handler handler_;
   bool delivered_ = false;  // to the handler that is set

@@ -67,18 +67,20 @@ std::string settings_markdown() {
       "`holdfast.toml`,\n`conf.d/*.toml` beside it in the order of their names, the environment "
       "(`HOLDFAST_<SECTION>_<KEY>`), and flags\n(`--section.key VALUE`). `holdfast config show` "
       "tells where each value came from, `holdfast config path` which\nfile is read. Sizes take "
-      "`KiB MiB GiB`, durations `ms s m h d`. All settings are read at start.\n";
+      "`KiB MiB GiB`, durations `ms s m h d`. A running server reads its "
+      "configuration again on SIGHUP and on\n`POST /holdfast/v1/config/reload`: settings of class "
+      "`live` change at once, the others at the next start.\n";
   std::string_view section;
   for (const config::SettingInfo& info : config::setting_table()) {
     if (info.section != section) {
       section = info.section;
       out += "\n## " + std::string(section) +
-             "\n\n| key | type | default | meaning |\n|---|---|---|---|\n";
+             "\n\n| key | type | default | reload | meaning |\n|---|---|---|---|---|\n";
     }
     std::string type = kind_name(info.kind);
     if (!info.range.empty()) type += " `" + std::string(info.range) + "`";
     out += "| `" + std::string(info.key) + "` | " + type + " | " + default_of(info) + " | " +
-           std::string(info.text) + " |\n";
+           std::string(info.reload) + " | " + std::string(info.text) + " |\n";
   }
   return out;
 }

@@ -206,7 +206,10 @@ std::string MemoryLogSink::text() const {
 }
 
 Logger::Logger(LogSink& sink, const platform::Clock& clock, const LogOptions& options)
-    : sink_(&sink), clock_(&clock), options_(options) {}
+    : sink_(&sink),
+      clock_(&clock),
+      format_(options.format),
+      level_(std::make_shared<std::atomic<LogLevel>>(options.level)) {}
 
 Logger Logger::discard() {
   static MemoryLogSink unused;
@@ -236,8 +239,8 @@ void Logger::log(LogLevel level, std::string_view event,
                  std::initializer_list<Field> fields) const {
   if (!enabled(level)) return;
   const std::string time = platform::format_rfc3339_ms(clock_->wall_time());
-  LineBuilder line(options_.format);
-  if (options_.format == LogFormat::kText) {
+  LineBuilder line(format_);
+  if (format_ == LogFormat::kText) {
     line.add_plain(text_prefix(time, level, event));
   } else {
     line.add("ts", std::string_view(time));

@@ -77,8 +77,8 @@ wire::Scheduling to_scheduling(const GenerateRequest& request) {
   to.priority = static_cast<wire::Priority>(request.priority);
   to.cache_domain = request.caller.cache_domain;
   if (request.deadline) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        *request.deadline - Clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(*request.deadline - Clock::now());
     to.deadline_ms =
         static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 0, INT32_MAX));
   }

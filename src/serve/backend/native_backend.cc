@@ -88,7 +88,7 @@ void NativeBackend::Impl::with_engine(const std::string& model, const WaitOption
     const std::lock_guard lock(mutex);
     auto [it, fresh] = slots.try_emplace(resolved->id);
     Slot& slot = it->second;
-    if (fresh) slot.keep_alive = std::min(options.keep_alive, kKeepAliveMax);
+    if (fresh) slot.keep_alive = idle_default;
     // A request cannot take a pin away: who set it wants the model to stay.
     if (how.keep_alive && (how.management || how.keep_alive->count() < 0 || !slot.pinned()))
       slot.keep_alive = std::min(*how.keep_alive, kKeepAliveMax);
@@ -457,7 +457,7 @@ void NativeBackend::render(std::string model, ChatPrompt prompt, Done<std::strin
 void NativeBackend::load(std::string model, std::optional<std::chrono::milliseconds> keep_alive,
                          Done<EngineFacts> done) {
   WaitOptions how;
-  how.keep_alive = keep_alive.value_or(impl_->options.keep_alive);
+  how.keep_alive = keep_alive ? keep_alive : impl_->idle_time();
   how.management = true;
   impl_->with_engine(model, how,
                      [impl = impl_, done = std::move(done)](std::variant<Lease, Failure> got) {
@@ -472,6 +472,15 @@ void NativeBackend::load(std::string model, std::optional<std::chrono::milliseco
                        }
                        done(std::move(answer));
                      });
+}
+
+void NativeBackend::set_keep_alive(std::chrono::milliseconds keep_alive) {
+  const std::lock_guard lock(impl_->mutex);
+  const auto before = std::exchange(impl_->idle_default, std::min(keep_alive, kKeepAliveMax));
+  for (auto& [id, slot] : impl_->slots) {
+    if (slot.keep_alive == before) slot.keep_alive = impl_->idle_default;
+  }
+  impl_->changed.notify_all();
 }
 
 void NativeBackend::unload(std::string model, Done<std::monostate> done) {

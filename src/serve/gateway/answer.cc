@@ -108,6 +108,11 @@ AnswerFormat::AnswerFormat(Api api, Identity identity, bool want_logprobs, bool 
   if (api_ == Api::kChat) head.set("object", "chat.completion.chunk");
   prefix_ = json::write(std::move(head));
   prefix_.back() = ',';  // the closing brace
+  const bool chat = api_ == Api::kChat;
+  delta_open_ = "data: " + prefix_ + "\"choices\":[{\"index\":";
+  delta_middle_ = chat ? ",\"delta\":{\"content\":" : ",\"text\":";
+  delta_close_ = std::string(chat ? "}" : "") + ",\"logprobs\":null,\"finish_reason\":null}]" +
+                 (include_usage_ ? ",\"usage\":null" : "") + "}\n\n";
 }
 
 json::Object AnswerFormat::body() const {
@@ -155,7 +160,21 @@ std::string AnswerFormat::first_frame(std::uint32_t index) const {
                 {"finish_reason", nullptr}});
 }
 
-std::string AnswerFormat::delta_frame(std::uint32_t index, const ChoiceText& delta) const {
+// The frame of nearly every token, so it is put together from its constant parts.
+void AnswerFormat::append_delta_frame(std::string& out, std::uint32_t index,
+                                      const ChoiceText& delta) const {
+  if (want_logprobs_) {
+    out += logprobs_frame(index, delta);
+    return;
+  }
+  out += delta_open_;
+  out += std::to_string(index);
+  out += delta_middle_;
+  json::append_string(out, delta.text);
+  out += delta_close_;
+}
+
+std::string AnswerFormat::logprobs_frame(std::uint32_t index, const ChoiceText& delta) const {
   json::Object out{{"index", index}};
   if (api_ == Api::kChat) {
     out.set("delta", json::Object{{"content", delta.text}});

@@ -41,12 +41,13 @@ class AnswerFormat {
 
   // Frames of a stream.
   std::string first_frame(std::uint32_t index) const;  // chat: the role; completions: nothing
-  std::string delta_frame(std::uint32_t index, const ChoiceText& delta) const;
+  void append_delta_frame(std::string& out, std::uint32_t index, const ChoiceText& delta) const;
   std::string finish_frame(std::uint32_t index, std::string_view finish_reason) const;
   std::string usage_frame(const json::Object& usage) const;
 
  private:
   std::string frame(const json::Object& choice) const;
+  std::string logprobs_frame(std::uint32_t index, const ChoiceText& delta) const;
   json::Value logprobs(const ChoiceText& text) const;
 
   Api api_;
@@ -54,6 +55,8 @@ class AnswerFormat {
   bool want_logprobs_;
   bool include_usage_;
   std::string prefix_;  // of every chunk, up to the choices
+  // What stands around index and text of a delta without log probabilities.
+  std::string delta_open_, delta_middle_, delta_close_;
 };
 
 json::Object usage_object(const backend::Usage& usage);

@@ -91,7 +91,8 @@ Gateway::Impl::Impl(Environment environment, GatewayOptions o)
       options(std::move(o)),
       metrics(env.metrics, options.metrics),
       authenticator(options.auth, env.keys, env.clock, env.logger),
-      cache_key(kCacheKeyBytes) {
+      cache_key(kCacheKeyBytes),
+      mailbox(std::make_shared<Mailbox>(env.loop)) {
   if (const Status drawn = env.entropy.fill(cache_key); !drawn.ok()) {
     env.logger.error("gateway.no_cache_key", {{"detail", drawn.error().to_string()}});
     cache_key.clear();
@@ -136,6 +137,8 @@ void Gateway::Impl::add_routes() {
   add("POST", "/holdfast/v1/models/{id}/load", &Impl::manage_load);
   add("POST", "/holdfast/v1/models/{id}/unload", &Impl::manage_unload);
   add("GET", "/holdfast/v1/engines", &Impl::manage_engines);
+  add("GET", "/holdfast/v1/config", &Impl::show_config);
+  add("POST", "/holdfast/v1/config/reload", &Impl::reload_config);
 }
 
 std::optional<ApiError> Gateway::Impl::authenticate(http::Request& request) {
@@ -313,7 +316,7 @@ Gateway::Gateway(Environment environment, GatewayOptions options)
   });
 }
 
-Gateway::~Gateway() = default;
+Gateway::~Gateway() { impl_->mailbox->close(); }
 
 void Gateway::declare_metrics(observe::Registry& registry, const MetricsOptions& options) {
   const GatewayMetrics declared(registry, options);
@@ -352,6 +355,8 @@ http::AccessOptions Gateway::access_options(std::vector<std::string> hosts,
   return out;
 }
 
+void Gateway::set_config(ConfigAccess access) { impl_->config = std::move(access); }
+void Gateway::update(GatewayOptions options) { impl_->options = std::move(options); }
 void Gateway::set_readiness(ReadinessCheck check) { impl_->readiness = std::move(check); }
 void Gateway::begin_drain() { impl_->draining = true; }
 std::size_t Gateway::active_generations() const { return impl_->active.size(); }

@@ -12,6 +12,7 @@
 #include "holdfast/base/check.h"
 #include "holdfast/gateway/gateway.h"
 #include "holdfast/http/router.h"
+#include "mailbox.h"
 #include "request.h"
 
 namespace holdfast::gateway {
@@ -75,17 +76,22 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   void manage_load(const RequestPtr& request, const WriterPtr& writer);
   void manage_unload(const RequestPtr& request, const WriterPtr& writer);
   void manage_engines(const RequestPtr& request, const WriterPtr& writer);
+  void show_config(const RequestPtr& request, const WriterPtr& writer);
+  void reload_config(const RequestPtr& request, const WriterPtr& writer);
 
   Environment env;
   GatewayOptions options;
   http::Router router;
   GatewayMetrics metrics;
   ReadinessCheck readiness;
+  ConfigAccess config;
   std::set<std::shared_ptr<Generation>> active;
   Authenticator authenticator;
   identity::Limiter limiter;
   // Drawn at start: cache domains mean nothing to another process. Empty: nothing is reused.
   Bytes cache_key;
+  std::shared_ptr<Mailbox> mailbox;
+  std::string frame;  // being written: one buffer for all streams
   bool draining = false;
 };
 
@@ -95,6 +101,9 @@ inline const identity::Principal* caller_of(const http::Request& request) {
   HF_CHECK(context != nullptr && context->caller != nullptr);
   return context->caller.get();
 }
+
+// {"object":"list","data":[...],"has_more":false,"next":null}.
+json::Object list_of(json::Array data);
 
 // Brings an answer of the backend to the loop's thread, unless the client has gone meanwhile.
 template <typename T>

@@ -10,6 +10,8 @@
 namespace holdfast::gateway {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 // Runs of one request that are with the backend at the same time: a request with 256 prompts must
 // not fill the queue for everybody else.
 constexpr std::size_t kRunsAtOnceMax = 8;
@@ -60,36 +62,39 @@ AnswerFormat::Identity identity_of(const Gateway::Impl& gateway, const Generatio
 class Generation::Observer final : public backend::GenerateObserver {
  public:
   Observer(std::shared_ptr<Generation> generation, std::size_t run)
-      : loop_(generation->gateway_->env.loop), generation_(std::move(generation)), run_(run) {}
-  ~Observer() override {
-    loop_.post([g = std::move(generation_)] {});
-  }
+      : mailbox_(generation->gateway_->mailbox), generation_(std::move(generation)), run_(run) {}
+  ~Observer() override { mailbox_->post(std::move(generation_), run_, Mailbox::Gone{}); }
 
   void on_started(backend::Started started) override {
-    loop_.post([g = generation_, run = run_, v = std::move(started)]() mutable {
-      g->on_started(run, std::move(v));
-    });
+    mailbox_->post(generation_, run_, std::move(started));
   }
   void on_token(backend::TokenEvent event) override {
-    loop_.post([g = generation_, run = run_, v = std::move(event)]() mutable {
-      g->on_token(run, std::move(v));
-    });
+    mailbox_->post(generation_, run_, std::move(event));
   }
   void on_finished(backend::Finished finished) override {
-    loop_.post([g = generation_, run = run_, v = std::move(finished)]() mutable {
-      g->on_finished(run, std::move(v));
-    });
+    mailbox_->post(generation_, run_, std::move(finished));
   }
   void on_error(backend::Failure failure) override {
-    loop_.post(
-        [g = generation_, run = run_, v = std::move(failure)] { g->on_run_failure(run, v); });
+    mailbox_->post(generation_, run_, std::move(failure));
   }
 
  private:
-  http::EventLoop& loop_;
+  const std::shared_ptr<Mailbox> mailbox_;
   std::shared_ptr<Generation> generation_;
   const std::size_t run_;
 };
+
+void Generation::receive(std::size_t run, Mailbox::Event& event) {
+  if (auto* token = std::get_if<backend::TokenEvent>(&event)) {
+    on_token(run, std::move(*token));
+  } else if (auto* started = std::get_if<backend::Started>(&event)) {
+    on_started(run, std::move(*started));
+  } else if (auto* finished = std::get_if<backend::Finished>(&event)) {
+    on_finished(run, std::move(*finished));
+  } else if (const auto* failure = std::get_if<backend::Failure>(&event)) {
+    on_run_failure(run, *failure);
+  }
+}
 
 Generation::Generation(std::shared_ptr<Gateway::Impl> gateway, RequestPtr request, WriterPtr writer,
                        GenerationSpec spec, backend::ModelFacts model, backend::Caller caller,
@@ -149,11 +154,12 @@ void Generation::start() {
     if (const auto generation = weak.lock()) generation->pump();
   });
   const std::chrono::milliseconds allowed = time_allowed();
-  deadline_at_ = request_->received_at + request_->age() + allowed;  // from now
+  deadline_at_ = Clock::now() + allowed;
   deadline_.start(allowed, [weak = weak_from_this()] {
     if (const auto generation = weak.lock()) generation->fail(deadline_exceeded());
   });
-  arm_ping();
+  wrote_ = Clock::now();
+  arm_ping(gateway_->options.ping_interval);
   if (spec_.echo) {
     echo_next_prompt(0);
   } else {
@@ -265,8 +271,7 @@ void Generation::on_token(std::size_t index, backend::TokenEvent event) {
   if (!spec_.stream) return;
   pump();
   if (!done_ && run.pending.text.size() > gateway_->options.backlog_bytes_max) {
-    writer_->abort();
-    end();
+    abandon();
   }
 }
 
@@ -346,6 +351,12 @@ void Generation::fail(const ApiError& error) {
   end();
 }
 
+void Generation::abandon() {
+  if (done_) return;
+  writer_->abort();
+  end();
+}
+
 // Streaming.
 
 void Generation::open_stream() {
@@ -357,20 +368,28 @@ void Generation::open_stream() {
                         std::string(http::kSsePing));
 }
 
-void Generation::arm_ping() {
+// The timer is not moved with every frame: when it fires it looks how long the silence has been.
+void Generation::arm_ping(std::chrono::milliseconds after) {
   if (!spec_.stream) return;
-  ping_.start(gateway_->options.ping_interval, [weak = weak_from_this()] {
+  ping_.start(after, [weak = weak_from_this()] {
     const auto self = weak.lock();
-    if (!self || self->done_) return;
-    self->open_stream();
-    self->write(http::kSsePing);
+    if (self && !self->done_) self->ping();
   });
+}
+
+void Generation::ping() {
+  const auto interval = gateway_->options.ping_interval;
+  const auto silent = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - wrote_);
+  if (silent < interval) return arm_ping(interval - silent);
+  open_stream();
+  write(http::kSsePing);
+  arm_ping(interval);
 }
 
 void Generation::write(std::string_view frame) {
   if (frame.empty()) return;
   writer_->write(frame);
-  arm_ping();
+  wrote_ = Clock::now();
 }
 
 // Sends what has come while the reader takes it; what it does not take yet is merged into fewer,
@@ -381,7 +400,10 @@ void Generation::pump() {
     while (!run.pending.text.empty() || !run.pending.tokens.empty()) {
       if (!writer_->writable()) return;
       const ChoiceText part = take_part(run.pending);
-      write(format_.delta_frame(run.choice, part));
+      std::string& frame = gateway_->frame;
+      frame.clear();
+      format_.append_delta_frame(frame, run.choice, part);
+      write(frame);
     }
     if (run.finished && !run.finish_sent) {
       run.finish_sent = true;

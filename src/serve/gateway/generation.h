@@ -9,6 +9,7 @@
 #include "answer.h"
 #include "gateway_impl.h"
 #include "generation_trace.h"
+#include "mailbox.h"
 
 namespace holdfast::gateway {
 
@@ -24,6 +25,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void start();
   // Ends it from outside: deadline, shutdown.
   void fail(const ApiError& error);
+  // Cuts the connection, so that the answer cannot be taken for whole.
+  void abandon();
+  // From the mailbox.
+  void receive(std::size_t run, Mailbox::Event& event);
 
  private:
   class Observer;
@@ -66,7 +71,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void end_trace();
   void end();
   void run_ended(std::uint64_t tokens);
-  void arm_ping();
+  void arm_ping(std::chrono::milliseconds after);
+  void ping();
 
   std::shared_ptr<Gateway::Impl> gateway_;
   RequestPtr request_;
@@ -78,6 +84,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   identity::Reservation reservation_;
   ServiceTier tier_;
   AnswerFormat format_;
+  observe::Histogram& inter_token_;
   std::vector<Run> runs_;
   std::vector<std::string> echoes_;  // text of each prompt
   std::size_t launched_ = 0, running_ = 0, completed_ = 0;
@@ -85,6 +92,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::string error_code_;           // of the answer, if it failed
   observe::Histogram& inter_token_;  // looked up once: every token counts there
   http::Timer deadline_, ping_;
+  std::chrono::steady_clock::time_point wrote_{};  // the last frame
   bool done_ = false;
   std::chrono::steady_clock::time_point deadline_at_;
   std::size_t open_runs_ = 0;  // with the backend

@@ -74,6 +74,8 @@ json::Object engine_object(const backend::EngineFacts& engine) {
           {"load_ms", engine.load_ms}};
 }
 
+}  // namespace
+
 json::Object list_of(json::Array data) {
   return {{"object", "list"}, {"data", std::move(data)}, {"has_more", false}, {"next", nullptr}};
 }

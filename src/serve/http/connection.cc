@@ -4,9 +4,9 @@
 #include <sys/socket.h>
 
 #include <new>
+#include <system_error>
 
 #include "access.h"
-#include "holdfast/base/check.h"
 #include "server_impl.h"
 
 namespace holdfast::http {
@@ -17,7 +17,6 @@ using Clock = std::chrono::steady_clock;
 constexpr HttpError kHeaderTimeout{408, "request_timeout", "The request was not received in time."};
 constexpr HttpError kOverloaded{503, "overloaded",
                                 "The server has too many connections or bodies in memory."};
-constexpr HttpError kInternal{500, "internal_error", "The server failed to answer this request."};
 
 std::chrono::milliseconds since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start);
@@ -33,6 +32,9 @@ bool valid_request_id(std::string_view id) {
   return true;
 }
 
+// "127.0.0.1:40312" -> "127.0.0.1".
+std::string_view host_of(std::string_view address) { return address.substr(0, address.rfind(':')); }
+
 std::string new_request_id(Server::Impl& server) {
   return server.hooks.new_request_id ? server.hooks.new_request_id()
                                      : "req_" + std::to_string(++server.ids);
@@ -43,30 +45,25 @@ void set_request_id(Server::Impl& server, Request& request) {
   request.id = valid_request_id(given) ? std::string(given) : new_request_id(server);
 }
 
-std::string chunk(std::string_view bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string size;
-  for (std::size_t n = bytes.size(); n > 0; n >>= 4) size.insert(size.begin(), kDigits[n & 15]);
-  std::string out;
-  out.reserve(size.size() + bytes.size() + 4);
-  out += size;
-  out += "\r\n";
-  out += bytes;
-  out += "\r\n";
-  return out;
-}
-
 }  // namespace
 
 Connection::Connection(std::shared_ptr<Server::Impl> server, StreamSocket socket, Peer peer,
-                       std::string local_address)
+                       std::string local_address, std::unique_ptr<tls::ServerSession> session)
     : server_(std::move(server)),
       socket_(std::move(socket)),
       peer_(std::move(peer)),
       local_address_(std::move(local_address)),
-      timer_(server_->loop) {}
+      timer_(server_->loop),
+      tls_(std::move(session)),
+      handshaking_(tls_ != nullptr) {
+  if (handshaking_) server_->handshakes.begin(host_of(peer_.address));
+}
 
-Connection::~Connection() = default;
+Connection::~Connection() { handshake_over(); }
+
+void Connection::handshake_over() {
+  if (std::exchange(handshaking_, false)) server_->handshakes.end(host_of(peer_.address));
+}
 
 void Connection::start() {
   phase_started_ = Clock::now();
@@ -85,6 +82,7 @@ void Connection::close(Disconnect reason) {
   const auto self = shared_from_this();
   phase_ = Phase::kClosed;
   timer_.cancel();
+  handshake_over();
   asio_error ignored;
   socket_.close(ignored);
   server_->held_body_bytes -= std::exchange(held_body_bytes_, 0);
@@ -105,7 +103,9 @@ void Connection::reset() {
 
 void Connection::drain() {
   close_after_ = true;
-  if (phase_ == Phase::kIdle) close(Disconnect::kShutdown);
+  if (phase_ != Phase::kIdle) return;
+  send_tls_end();
+  close(Disconnect::kShutdown);
 }
 
 // Reading.
@@ -143,11 +143,64 @@ void Connection::on_readable() {
     close(Disconnect::kPeerGone);
     return;
   }
-  if (phase_ != Phase::kLingering && !refusing_) {
-    input_.append(server_->scratch.data(), n);
-    process_input();
+  try {
+    if (!take_bytes({server_->scratch.data(), n})) return;
+  } catch (const std::bad_alloc&) {
+    on_out_of_memory();
+    return;
   }
   wait_readable();
+}
+
+// False when there is nothing more to read.
+bool Connection::take_bytes(std::string_view bytes) {
+  if (!tls_) {
+    take_plain(bytes);
+    return true;
+  }
+  std::string answer;
+  const auto state = tls_->receive(bytes, input_, answer);
+  if (!answer.empty()) {
+    // Behind the records that are on their way, before those not made yet.
+    if (written_ == writing_.size()) {
+      writing_.clear();
+      written_ = 0;
+    }
+    writing_ += answer;
+    flush_soon();
+  }
+  if (state == tls::ServerSession::State::kFailed) {
+    send_now();  // the alert that says why
+    close(Disconnect::kPeerGone);
+    return false;
+  }
+  if (tls_->established()) handshake_over();
+  if (tls_->established() && !pending_.empty()) flush_soon();
+  take_plain({});
+  if (state != tls::ServerSession::State::kEnded) return true;
+  if (phase_ != Phase::kClosed) on_eof();
+  return false;
+}
+
+// What has been read is in `input_` or `bytes`.
+void Connection::take_plain(std::string_view bytes) {
+  if (phase_ == Phase::kLingering || refusing_) {
+    input_.clear();
+    return;
+  }
+  input_ += bytes;
+  if (!input_.empty()) process_input();
+}
+
+// The buffers of this connection are what can be given back at once.
+void Connection::on_out_of_memory() {
+  input_ = std::string();
+  const bool waiting = phase_ == Phase::kIdle || phase_ == Phase::kHead || phase_ == Phase::kBody;
+  try {
+    if (waiting) return fail(kOverloaded);
+  } catch (const std::bad_alloc&) {
+  }
+  close(Disconnect::kPeerGone);
 }
 
 // The peer will send no more. It may still read: only a reset or a hang-up says that it is gone.
@@ -201,7 +254,8 @@ bool Connection::take_input() {
     if (input_.empty()) return false;
     phase_ = Phase::kHead;
     // The first request has had its timer since the connection was accepted.
-    if (parser_.has_value()) arm(server_->options.header_timeout);
+    if (!first_request_) arm(server_->options.header_timeout);
+    first_request_ = false;
     parser_.emplace(server_->options.limits);
   }
   const std::size_t used = parser_->feed(input_);
@@ -283,12 +337,19 @@ void Connection::dispatch() {
 void Connection::call_handler(const std::shared_ptr<Request>& request) {
   const auto exchange = std::make_shared<Exchange>(shared_from_this(), request);
   exchange_ = exchange;
-  HttpError error = kInternal;
+  HttpError error = kInternalError;
   try {
     server_->hooks.handle(request, exchange);
     return;
   } catch (const std::bad_alloc&) {
     error = kOverloaded;
+  } catch (const std::system_error& e) {
+    // No thread or descriptor to be had.
+    const bool exhausted = e.code() == std::errc::resource_unavailable_try_again ||
+                           e.code() == std::errc::too_many_files_open ||
+                           e.code() == std::errc::too_many_files_open_in_system ||
+                           e.code() == std::errc::not_enough_memory;
+    if (exhausted) error = kOverloaded;
   } catch (const std::exception&) {
   }
   if (!exchange->open()) return;
@@ -318,165 +379,6 @@ void Connection::fail(const HttpError& error) {
   send_message(*request_, server_->error_response(*request_, error), true);
 }
 
-// Writing.
-
-Headers Connection::complete_headers(const Request& request, int status, Headers headers,
-                                     bool close_after) {
-  if (server_->hooks.decorate) server_->hooks.decorate(request, status, headers);
-  add_cors_headers(server_->options.access, request, headers);
-  if (close_after) headers.set("Connection", "close");
-  return headers;
-}
-
-void Connection::send_message(const Request& request, Response response, bool close_after) {
-  status_ = response.status;
-  close_after_ = close_after_ || close_after;
-  const bool no_body = response.status == 204 || response.status == 304;
-  if (!no_body) response.headers.set("Content-Length", std::to_string(response.body.size()));
-  const Headers headers =
-      complete_headers(request, response.status, std::move(response.headers), close_after_);
-  std::string message = format_head(response.status, headers);
-  if (!no_body && !head_only_) {
-    message += response.body;
-    body_bytes_sent_ = response.body.size();
-  }
-  answered_ = true;
-  queue(message);
-}
-
-void Connection::respond(Exchange& exchange, Response response) {
-  send_message(exchange.request(), std::move(response), false);
-}
-
-void Connection::start_stream(Exchange& exchange, int status, Headers headers, std::string probe) {
-  stream_ = true;
-  status_ = status;
-  probe_ = std::move(probe);
-  chunked_ = exchange.request().version_minor == 1;
-  if (chunked_) {
-    headers.set("Transfer-Encoding", "chunked");
-  } else {
-    close_after_ = true;
-  }
-  queue(format_head(
-      status, complete_headers(exchange.request(), status, std::move(headers), close_after_)));
-}
-
-void Connection::stream_write(std::string_view bytes) {
-  if (phase_ != Phase::kResponding || bytes.empty() || head_only_) return;
-  body_bytes_sent_ += bytes.size();
-  queue(chunked_ ? chunk(bytes) : std::string(bytes));
-  if (unsent_bytes() <= server_->options.unsent_bytes_max) return;
-  server_->loop.post([self = shared_from_this()] {
-    if (self->phase_ == Phase::kResponding) self->close(Disconnect::kStalled);
-  });
-}
-
-void Connection::stream_finish(bool close_after) {
-  if (phase_ != Phase::kResponding) return;
-  close_after_ = close_after_ || close_after;
-  answered_ = true;
-  if (chunked_ && !head_only_) {
-    queue("0\r\n\r\n");
-  } else {
-    write_more();
-  }
-}
-
-void Connection::queue(std::string_view bytes) {
-  if (phase_ == Phase::kClosed) return;
-  if (unsent_bytes() == 0) last_progress_ = Clock::now();
-  pending_ += bytes;
-  write_more();
-  if (unsent_bytes() > 0 && phase_ == Phase::kResponding && !timer_armed_) {
-    arm(server_->options.stall_timeout);
-  }
-}
-
-void Connection::write_more() {
-  if (write_pending_ || phase_ == Phase::kClosed) return;
-  if (written_ == writing_.size()) {
-    writing_.clear();
-    written_ = 0;
-    writing_.swap(pending_);
-  }
-  if (writing_.empty()) {
-    if (answered_) {
-      // Not from inside the handler's call: the next request starts from the loop.
-      server_->loop.post([self = shared_from_this()] { self->answer_complete(); });
-    }
-    return;
-  }
-  write_pending_ = true;
-  socket_.async_write_some(asio::buffer(writing_.data() + written_, writing_.size() - written_),
-                           [self = shared_from_this()](const asio_error& error, std::size_t n) {
-                             self->on_written(error, n);
-                           });
-}
-
-void Connection::on_written(const asio_error& error, std::size_t bytes) {
-  write_pending_ = false;
-  if (phase_ == Phase::kClosed) return;
-  if (error) {
-    close(Disconnect::kPeerGone);
-    return;
-  }
-  const std::size_t half = server_->options.unsent_bytes_max / 2;
-  const bool was_full = unsent_bytes() > half;
-  written_ += bytes;
-  last_progress_ = Clock::now();
-  if (was_full && unsent_bytes() <= half) {
-    if (const auto exchange = exchange_.lock()) exchange->drained();
-  }
-  write_more();
-}
-
-void Connection::answer_complete() {
-  if (!answered_ || phase_ != Phase::kResponding || unsent_bytes() > 0) return;
-  answered_ = false;
-  if (request_ && server_->hooks.on_complete) {
-    server_->hooks.on_complete(*request_, status_, body_bytes_sent_);
-  }
-  request_.reset();
-  exchange_.reset();
-  stream_ = false;
-  server_->held_body_bytes -= std::exchange(held_body_bytes_, 0);
-  // An idle connection holds no buffers.
-  writing_ = std::string();
-  written_ = 0;
-  if (input_.empty()) input_ = std::string();
-  if (!close_after_) {
-    next_request();
-  } else if (linger_after_ && !peer_eof_) {
-    linger();
-  } else {
-    close(Disconnect::kPeerGone);
-  }
-}
-
-void Connection::next_request() {
-  phase_ = Phase::kIdle;
-  phase_started_ = Clock::now();
-  arm(input_.empty() ? server_->options.idle_timeout : server_->options.header_timeout);
-  process_input();
-  if (peer_eof_ && phase_ != Phase::kResponding) {
-    close(Disconnect::kPeerGone);
-    return;
-  }
-  wait_readable();
-}
-
-// Closing with unread input would send a reset, and the client could lose the answer that explains
-// it.
-void Connection::linger() {
-  phase_ = Phase::kLingering;
-  asio_error ignored;
-  socket_.shutdown(StreamSocket::shutdown_send, ignored);
-  input_.clear();
-  arm(server_->options.linger_timeout);
-  wait_readable();
-}
-
 // Time.
 
 void Connection::arm(std::chrono::milliseconds after) {
@@ -490,6 +392,9 @@ void Connection::on_timer() {
   timer_armed_ = false;
   switch (phase_) {
     case Phase::kIdle:
+      send_tls_end();
+      close(Disconnect::kPeerGone);
+      return;
     case Phase::kLingering:
       close(Disconnect::kPeerGone);
       return;
@@ -521,74 +426,20 @@ void Connection::check_body_rate() {
                std::min<std::chrono::milliseconds>(o.body_grace / 5, left)));
 }
 
+std::chrono::milliseconds Connection::stall_limit() const {
+  return refusing_ ? server_->options.linger_timeout : server_->options.stall_timeout;
+}
+
 void Connection::check_stall() {
   if (unsent_bytes() == 0) return;
   const auto elapsed = since(last_progress_);
-  if (elapsed < server_->options.stall_timeout) {
-    arm(server_->options.stall_timeout - elapsed);
+  if (elapsed < stall_limit()) {
+    arm(stall_limit() - elapsed);
     return;
   }
   asio_error ignored;
   socket_.set_option(asio::socket_base::linger(true, 0), ignored);
   close(Disconnect::kStalled);
-}
-
-// Exchange.
-
-Exchange::~Exchange() {
-  if (!connection_) return;
-  if (started_) {
-    abort();
-  } else {
-    send(connection_->server().error_response(*request_, kInternal));
-  }
-}
-
-void Exchange::send(Response response) {
-  if (const auto connection = std::exchange(connection_, nullptr)) {
-    connection->respond(*this, std::move(response));
-  }
-}
-
-void Exchange::start_stream(int status, Headers headers, std::string probe) {
-  if (!connection_) return;
-  HF_CHECK(!started_);
-  started_ = true;
-  connection_->start_stream(*this, status, std::move(headers), std::move(probe));
-}
-
-void Exchange::write(std::string_view bytes) {
-  if (connection_) connection_->stream_write(bytes);
-}
-
-void Exchange::finish() {
-  if (const auto connection = std::exchange(connection_, nullptr)) connection->stream_finish(false);
-}
-
-void Exchange::finish_and_close() {
-  if (const auto connection = std::exchange(connection_, nullptr)) connection->stream_finish(true);
-}
-
-void Exchange::abort() {
-  if (const auto connection = std::exchange(connection_, nullptr)) connection->reset();
-}
-
-std::size_t Exchange::unsent_bytes() const { return connection_ ? connection_->unsent_bytes() : 0; }
-
-bool Exchange::writable() const {
-  return connection_ &&
-         connection_->unsent_bytes() <= connection_->server().options.unsent_bytes_max / 2;
-}
-
-void Exchange::disconnected(Disconnect reason) {
-  connection_.reset();
-  on_drain_ = nullptr;
-  const auto fn = std::exchange(on_disconnect_, nullptr);
-  if (fn) fn(reason);
-}
-
-void Exchange::drained() {
-  if (on_drain_) on_drain_();
 }
 
 }  // namespace holdfast::http

@@ -10,9 +10,13 @@
 
 #include "holdfast/http/parser.h"
 #include "holdfast/http/server.h"
+#include "holdfast/tls/server.h"
 #include "loop_impl.h"
 
 namespace holdfast::http {
+
+inline constexpr HttpError kInternalError{500, "internal_error",
+                                          "The server failed to answer this request."};
 
 class Exchange;
 using StreamSocket = asio::generic::stream_protocol::socket;
@@ -20,12 +24,13 @@ using StreamSocket = asio::generic::stream_protocol::socket;
 // Owned by the server's set while open; everything runs on the loop's thread.
 //
 // The socket is only waited for, then read into a buffer that all connections share, so an idle
-// connection holds no buffer. It is the one place that touches the socket: TLS goes between these
-// calls and it.
+// connection holds no buffer. It is the one place that touches the socket; a TLS session sits
+// between these calls and it, and holds no bytes either. Reading is in connection.cc, writing in
+// connection_write.cc.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::shared_ptr<Server::Impl> server, StreamSocket socket, Peer peer,
-             std::string local_address);
+             std::string local_address, std::unique_ptr<tls::ServerSession> session);
   ~Connection();
 
   void start();
@@ -33,6 +38,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void refuse();
   void close(Disconnect reason);
   void drain();
+  // Sends what has been collected, then goes on with what waited for it. From the loop only.
+  void flush();
 
   // For Exchange.
   void respond(Exchange& exchange, Response response);
@@ -41,6 +48,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void stream_finish(bool close_after);
   void reset();
   std::size_t unsent_bytes() const { return writing_.size() - written_ + pending_.size(); }
+  bool writable();
   Server::Impl& server() { return *server_; }
 
  private:
@@ -50,6 +58,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void wait_readable();
   void on_readable();
+  bool take_bytes(std::string_view bytes);
+  void take_plain(std::string_view bytes);
+  void on_out_of_memory();
+  void handshake_over();
   void on_eof();
   void watch_for_hangup();
   bool peer_hung_up();
@@ -64,8 +76,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void send_message(const Request& request, Response response, bool close_after);
   Headers complete_headers(const Request& request, int status, Headers headers, bool close_after);
   void queue(std::string_view bytes);
-  void write_more();
-  void on_written(const asio_error& error, std::size_t bytes);
+  void begin_output();
+  void flush_soon();
+  void send_now();
+  bool take_pending();
+  void wait_writable();
+  void send_tls_end();
   void answer_complete();
   void next_request();
   void linger();
@@ -73,6 +89,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void on_timer();
   void check_body_rate();
   void check_stall();
+  std::chrono::milliseconds stall_limit() const;
 
   std::shared_ptr<Server::Impl> server_;
   StreamSocket socket_;
@@ -81,6 +98,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Timer timer_;
   std::optional<RequestParser> parser_;
   std::string input_;
+  std::unique_ptr<tls::ServerSession> tls_;  // null: plain
+  // Bytes for the kernel, of which `written_` are gone, and those that come after them, not yet
+  // encrypted.
   std::string writing_, pending_;
   std::size_t written_ = 0;
   std::weak_ptr<Exchange> exchange_;
@@ -91,7 +111,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t body_bytes_sent_ = 0;
   int status_ = 0;
   Phase phase_ = Phase::kIdle;
-  bool waiting_ = false, write_pending_ = false, peer_eof_ = false, watching_hangup_ = false;
+  bool waiting_ = false, waiting_writable_ = false, peer_eof_ = false, watching_hangup_ = false;
+  bool flush_due_ = false, write_failed_ = false, held_back_ = false;
+  bool handshaking_ = false, first_request_ = true;
   bool answered_ = false;  // the last byte of the answer is queued
   bool stream_ = false, chunked_ = false, head_only_ = false;
   bool close_after_ = false, linger_after_ = false, timer_armed_ = false, refusing_ = false;

@@ -14,26 +14,43 @@ using unix_stream = asio::local::stream_protocol;
 constexpr int kBacklog = 1024;
 // Out of descriptors or memory: waiting lets connections end; retrying at once would spin.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
+// A burst of new connections must not keep those that exist waiting.
+constexpr int kAcceptsPerTurn = 32;
+
+// No descriptor or no memory for another connection.
+bool is_exhausted(const asio_error& error) {
+  return error == asio::error::no_descriptors || error.value() == ENFILE ||
+         error == asio::error::no_memory || error == asio::error::no_buffer_space;
+}
 
 template <typename Protocol>
 class ListenerOf final : public Listener {
+  using Acceptor = typename Protocol::acceptor;
+
  public:
-  ListenerOf(std::shared_ptr<Server::Impl> server, typename Protocol::acceptor acceptor,
-             std::string path)
+  ListenerOf(std::shared_ptr<Server::Impl> server, Acceptor acceptor, std::string path, bool tls)
       : server_(std::move(server)),
         acceptor_(std::move(acceptor)),
         retry_(server_->loop),
-        path_(std::move(path)) {}
+        path_(std::move(path)),
+        tls_(tls) {
+    asio_error ignored;
+    acceptor_.non_blocking(true, ignored);
+  }
   ~ListenerOf() override { close(); }
 
+  // Waits until somebody wants in before it accepts: without descriptors accept() fails at once,
+  // also when nobody is there, and would be tried for ever.
   void resume() override {
     if (accepting_ || !acceptor_.is_open() || !server_->may_accept()) return;
     accepting_ = true;
-    acceptor_.async_accept(
-        [weak = this->weak_from_this()](const asio_error& error, typename Protocol::socket socket) {
-          const auto self = std::static_pointer_cast<ListenerOf>(weak.lock());
-          if (self) self->on_accept(error, std::move(socket));
-        });
+    acceptor_.async_wait(Acceptor::wait_read,
+                         [weak = this->weak_from_this()](const asio_error& error) {
+                           const auto self = std::static_pointer_cast<ListenerOf>(weak.lock());
+                           if (!self) return;
+                           self->accepting_ = false;
+                           if (!error) self->accept_waiting();
+                         });
   }
 
   void close() override {
@@ -48,23 +65,35 @@ class ListenerOf final : public Listener {
   }
 
  private:
-  void on_accept(const asio_error& error, typename Protocol::socket socket) {
-    accepting_ = false;
-    if (!acceptor_.is_open()) return;
-    if (error) {
-      retry_.start(kAcceptRetry, [weak = this->weak_from_this()] {
-        if (const auto self = weak.lock()) self->resume();
-      });
-      return;
+  void accept_waiting() {
+    for (int i = 0; i < kAcceptsPerTurn && acceptor_.is_open() && server_->may_accept(); ++i) {
+      asio_error error;
+      typename Protocol::socket socket(server_->loop.impl().context);
+      acceptor_.accept(socket, error);
+      const bool exhausted = is_exhausted(error);
+      if (exhausted && server_->reserve.release()) acceptor_.accept(socket, error);
+      if (error == asio::error::would_block || error == asio::error::try_again) {
+        server_->reserve.refill();
+        break;
+      }
+      if (is_exhausted(error)) {
+        retry_.start(kAcceptRetry, [weak = this->weak_from_this()] {
+          if (const auto self = weak.lock()) self->resume();
+        });
+        return;
+      }
+      if (error) continue;  // it gave up while it waited
+      server_->accepted(StreamSocket(std::move(socket)),
+                        {std::is_same_v<Protocol, unix_stream>, tls_, exhausted});
     }
-    server_->accepted(StreamSocket(std::move(socket)), std::is_same_v<Protocol, unix_stream>);
     resume();
   }
 
   std::shared_ptr<Server::Impl> server_;
-  typename Protocol::acceptor acceptor_;
+  Acceptor acceptor_;
   Timer retry_;
   std::string path_;
+  const bool tls_;
   bool accepting_ = false;
 };
 
@@ -122,7 +151,8 @@ Status clear_stale_socket(asio::io_context& context, const std::string& path) {
 }  // namespace
 
 Result<std::shared_ptr<Listener>> Listener::tcp(std::shared_ptr<Server::Impl> server,
-                                                std::string_view address, std::string& bound) {
+                                                std::string_view address, bool tls,
+                                                std::string& bound) {
   HF_TRY_ASSIGN(const HostPort where, split_address(address));
   asio_error error;
   const auto ip = asio::ip::make_address(where.host, error);
@@ -141,7 +171,7 @@ Result<std::shared_ptr<Listener>> Listener::tcp(std::shared_ptr<Server::Impl> se
   const std::string host = local.address().to_string();
   bound = (local.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(local.port());
   std::shared_ptr<Listener> out = std::make_shared<ListenerOf<tcp_stream>>(
-      std::move(server), std::move(acceptor), std::string());
+      std::move(server), std::move(acceptor), std::string(), tls);
   return out;
 }
 
@@ -163,8 +193,8 @@ Result<std::shared_ptr<Listener>> Listener::unix_socket(std::shared_ptr<Server::
   if (mode_error) return os_error(mode_error.value(), "cannot set the mode of the socket", path);
   acceptor.listen(kBacklog, error);
   if (error) return listen_error(error, path);
-  std::shared_ptr<Listener> out =
-      std::make_shared<ListenerOf<unix_stream>>(std::move(server), std::move(acceptor), path);
+  std::shared_ptr<Listener> out = std::make_shared<ListenerOf<unix_stream>>(
+      std::move(server), std::move(acceptor), path, false);
   return out;
 }
 

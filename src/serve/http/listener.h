@@ -21,7 +21,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
   // Errors as Server::listen_tcp and Server::listen_unix. `bound` receives the address with its
   // port.
   static Result<std::shared_ptr<Listener>> tcp(std::shared_ptr<Server::Impl> server,
-                                               std::string_view address, std::string& bound);
+                                               std::string_view address, bool tls,
+                                               std::string& bound);
   static Result<std::shared_ptr<Listener>> unix_socket(std::shared_ptr<Server::Impl> server,
                                                        const std::string& path);
 };

@@ -54,16 +54,38 @@ bool Server::Impl::may_accept() const {
   return !draining && connections.size() < options.connections_max + options.reserve_connections;
 }
 
-void Server::Impl::accepted(StreamSocket socket, bool unix_socket) {
+void HandshakeCounts::end(std::string_view host) {
+  const auto at = counts_.find(host);
+  if (at != counts_.end() && --at->second == 0) counts_.erase(at);
+}
+
+std::size_t HandshakeCounts::of(std::string_view host) const {
+  const auto at = counts_.find(host);
+  return at == counts_.end() ? 0 : at->second;
+}
+
+void Server::Impl::accepted(StreamSocket socket, Arrival arrival) {
   asio_error error;
   Peer peer;
   std::string local;
-  if (unix_socket) {
+  std::unique_ptr<tls::ServerSession> session;
+  if (arrival.unix_socket) {
     peer = unix_peer(socket);
   } else {
     const auto remote = socket.remote_endpoint(error);
     if (error) return;  // gone already
     peer.address = format_endpoint(tcp_endpoint(remote));
+    if (arrival.tls) {
+      const std::string_view host =
+          std::string_view(peer.address).substr(0, peer.address.rfind(':'));
+      if (handshakes.of(host) >= options.handshakes_per_address) {
+        ++counters.connections_refused;
+        return;  // an answer would need the handshake
+      }
+      auto made = tls::ServerSession::create(tls);
+      if (!made.ok()) return;
+      session = std::move(*made);
+    }
     const auto here = socket.local_endpoint(error);
     if (error) return;
     auto address = tcp_endpoint(here).address();
@@ -76,9 +98,9 @@ void Server::Impl::accepted(StreamSocket socket, bool unix_socket) {
   socket.set_option(asio::socket_base::send_buffer_size(kSendBufferBytes), error);
   socket.non_blocking(true, error);
   ++counters.connections_accepted;
-  const bool over = connections.size() >= options.connections_max;
-  const auto connection = std::make_shared<Connection>(shared_from_this(), std::move(socket),
-                                                       std::move(peer), std::move(local));
+  const bool over = arrival.on_reserve || connections.size() >= options.connections_max;
+  const auto connection = std::make_shared<Connection>(
+      shared_from_this(), std::move(socket), std::move(peer), std::move(local), std::move(session));
   connections.insert(connection);
   counters.connections_open = connections.size();
   if (over) {
@@ -93,7 +115,19 @@ void Server::Impl::forget(Connection& connection) {
   const auto self = connection.shared_from_this();
   connections.erase(self);
   counters.connections_open = connections.size();
+  // Its descriptor is free by now.
+  reserve.refill();
   for (const auto& listener : listeners) listener->resume();
+}
+
+void Server::Impl::flush_soon(std::shared_ptr<Connection> connection) {
+  to_flush.push_back(std::move(connection));
+  if (to_flush.size() > 1) return;
+  loop.post([self = shared_from_this()] {
+    // Those that come meanwhile have a turn of their own.
+    const auto now = std::exchange(self->to_flush, {});
+    for (const auto& c : now) c->flush();
+  });
 }
 
 Response Server::Impl::error_response(const Request& request, const HttpError& error) const {
@@ -112,7 +146,7 @@ Server::~Server() { close_all(); }
 
 Result<std::string> Server::listen_tcp(std::string_view address) {
   std::string bound;
-  HF_TRY_ASSIGN(auto listener, Listener::tcp(impl_, address, bound));
+  HF_TRY_ASSIGN(auto listener, Listener::tcp(impl_, address, impl_->tls != nullptr, bound));
   impl_->listeners.push_back(listener);
   impl_->loop.post([listener] { listener->resume(); });
   return bound;
@@ -124,6 +158,12 @@ Status Server::listen_unix(const std::string& path) {
   impl_->loop.post([listener] { listener->resume(); });
   return ok_status();
 }
+
+void Server::set_tls(std::shared_ptr<const tls::ServerContext> context) {
+  impl_->tls = std::move(context);
+}
+
+void Server::update(ServerOptions options) { impl_->options = std::move(options); }
 
 void Server::drain() {
   impl_->draining = true;

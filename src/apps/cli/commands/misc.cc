@@ -3,7 +3,9 @@
 #include <boost/version.hpp>
 
 #include "../command.h"
+#include "../engine_config.h"
 #include "../output.h"
+#include "../tls_files.h"
 #include "../version.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/platform/cpu.h"
@@ -163,6 +165,8 @@ void add_config(Registrar& r) {
     input.environment = context.environment;
     input.config_path = *file;
     HF_TRY_ASSIGN(const config::Settings settings, config::Settings::load(input));
+    HF_TRY(check_engine_settings(settings));
+    HF_TRY(load_tls(settings));
     print("ok: " + settings.path() + "\n");
     return ok_status();
   });

@@ -10,9 +10,11 @@
 #include "../command.h"
 #include "../engine_config.h"
 #include "../interrupts.h"
+#include "../live_config.h"
 #include "../local_model.h"
 #include "../output.h"
 #include "../server_address.h"
+#include "../tls_files.h"
 #include "../version.h"
 #include "holdfast/base/units.h"
 #include "holdfast/gateway/gateway.h"
@@ -25,6 +27,7 @@
 #include "holdfast/platform/cpu.h"
 #include "holdfast/platform/entropy.h"
 #include "holdfast/platform/filesystem.h"
+#include "holdfast/platform/process.h"
 
 namespace holdfast::cli {
 
@@ -36,6 +39,11 @@ using config::Setting;
 constexpr auto kDrainPoll = std::chrono::milliseconds(50);
 // For the last bytes of answers that were cut at the end of the drain.
 constexpr auto kFlushTime = std::chrono::milliseconds(300);
+// How often the certificate files are looked at. A change is taken when it has settled for one
+// such time, which leaves room within the second that a rotation may take.
+constexpr auto kTlsPoll = std::chrono::milliseconds(250);
+// What is not a client's connection: engines, logs, the store, the poller.
+constexpr std::size_t kOwnDescriptors = 64;
 
 struct ServeFlags {
   std::vector<std::string> models;
@@ -43,13 +51,23 @@ struct ServeFlags {
   std::int64_t kv_tokens = 0;
 };
 
+// As many as asked for, but never so many that the process itself runs out of descriptors.
+std::size_t connections_max(std::size_t wanted, std::size_t reserve) {
+  const std::size_t limit = platform::descriptor_limit();
+  const std::size_t own = kOwnDescriptors + reserve;
+  return std::min(wanted, limit > 2 * own ? limit - own : limit / 2);
+}
+
 http::ServerOptions server_options(const config::Settings& s) {
   http::ServerOptions o;
   o.limits.body_bytes_max = s.size_bytes(Setting::http_body_bytes_max);
   o.limits.header_bytes_max = s.size_bytes(Setting::http_header_bytes_max);
   o.access = gateway::Gateway::access_options(s.list(Setting::http_hosts),
                                               s.list(Setting::http_cors_origins));
-  o.connections_max = static_cast<std::size_t>(s.integer(Setting::http_connections_max));
+  o.connections_max = connections_max(
+      static_cast<std::size_t>(s.integer(Setting::http_connections_max)), o.reserve_connections);
+  o.handshakes_per_address =
+      static_cast<std::size_t>(s.integer(Setting::http_handshakes_per_address));
   o.unsent_bytes_max = s.size_bytes(Setting::stream_buffer_bytes);
   o.header_timeout = s.duration(Setting::http_header_timeout);
   o.body_timeout = s.duration(Setting::http_body_timeout);
@@ -99,6 +117,13 @@ class ServerProcess {
   Status build();
   Status start_tracing();
   Status check_listener();
+  gateway::GatewayOptions gateway_options(const config::Settings& s) const;
+  void configure_reload();
+  Result<json::Object> reload(std::string_view cause);
+  Status check(const config::Settings& next);
+  void apply(const config::Settings& next);
+  void watch_tls_files();
+  void show_certificate();
   Status listen();
   void load_models();
   void announce(const std::string& address) const;
@@ -118,10 +143,16 @@ class ServerProcess {
   BindTrust trust_ = BindTrust::kThisMachine;
   http::EventLoop loop_;
   std::vector<std::string> preload_;  // full names
+  std::string isa_;                   // of the kernels
+  std::optional<LiveConfig> live_;
+  std::shared_ptr<StoreCatalog> catalog_;
+  std::shared_ptr<const tls::ServerContext> tls_;       // in force; null: plain
+  std::shared_ptr<const tls::ServerContext> next_tls_;  // made by check(), taken by apply()
+  std::optional<TlsFileWatch> tls_watch_;
   std::unique_ptr<backend::NativeBackend> backend_;
   std::unique_ptr<gateway::Gateway> gateway_;
   std::unique_ptr<http::Server> server_;
-  std::unique_ptr<http::Timer> timer_;
+  std::unique_ptr<http::Timer> timer_, tls_timer_;
   std::unique_ptr<Interrupts> interrupts_;
   std::chrono::steady_clock::time_point drain_until_;
   std::optional<Error> failed_;
@@ -166,7 +197,9 @@ Status ServerProcess::check_listener() {
   keys_ = std::make_unique<identity::KeyTable>(files_, keys_directory(context_),
                                                platform::system_clock());
   HF_TRY(keys_->load());
+  HF_TRY_ASSIGN(tls_, load_tls(s));
   BindFacts facts;
+  facts.certificate = tls_ != nullptr;
   facts.listen = s.text(Setting::server_listen);
   facts.auth_mode = auth_mode(s);
   facts.keys = keys_->active() > 0;
@@ -183,7 +216,9 @@ Status ServerProcess::build() {
   const config::Settings& s = context_.settings;
   HF_TRY_ASSIGN(std::shared_ptr<registry::Store> store, open_store(context_));
   HF_TRY(import_models(*store));
-  HF_TRY_ASSIGN(interrupts_, Interrupts::create());
+  HF_TRY_ASSIGN(interrupts_, Interrupts::create_with_hangup([this] {
+                  loop_.post([this] { ignore_error(reload("signal"), "it is in the log"); });
+                }));
   HF_TRY_ASSIGN(
       const kernels::KernelTable* kernels,
       kernels::select_kernels(platform::CpuFeatures::detect(), s.text(Setting::engine_force_isa)));
@@ -198,13 +233,27 @@ Status ServerProcess::build() {
   b.loaded_max = static_cast<std::uint32_t>(s.integer(Setting::models_loaded_max));
   b.memory_limit_bytes = s.size_bytes(Setting::memory_limit);
   b.verbose = context_.flags.verbose;
-  backend_ = std::make_unique<backend::NativeBackend>(
-      std::move(b), std::make_shared<StoreCatalog>(
-                        store, s.map(Setting::models_aliases),
-                        static_cast<std::uint64_t>(s.integer(Setting::limits_context_max))));
+  catalog_ = std::make_shared<StoreCatalog>(
+      store, s.map(Setting::models_aliases),
+      static_cast<std::uint64_t>(s.integer(Setting::limits_context_max)));
+  backend_ = std::make_unique<backend::NativeBackend>(std::move(b), catalog_);
+  isa_ = std::string(kernels->isa);
+  observe::register_process_metrics(metrics_);
+  HF_TRY(start_tracing());
+  gateway_ = std::make_unique<gateway::Gateway>(
+      gateway::Gateway::Environment{loop_, *backend_, metrics_, logger_, platform::system_clock(),
+                                    entropy_, tracing_.get(), keys_.get()},
+      gateway_options(s));
+  server_ = std::make_unique<http::Server>(loop_, server_options(s), gateway_->hooks());
+  timer_ = std::make_unique<http::Timer>(loop_);
+  configure_reload();
+  return ok_status();
+}
+
+gateway::GatewayOptions ServerProcess::gateway_options(const config::Settings& s) const {
   gateway::GatewayOptions g;
   g.version = kVersion;
-  g.engine_isa = std::string(kernels->isa);
+  g.engine_isa = isa_;
   g.default_model = s.text(Setting::models_default);
   if (g.default_model.empty() && !preload_.empty()) g.default_model = preload_.front();
   g.preload = preload_;
@@ -214,17 +263,90 @@ Status ServerProcess::build() {
   g.deadline = s.duration(Setting::server_deadline);
   g.ping_interval = s.duration(Setting::stream_ping);
   g.metrics = metrics_options(s);
-  HF_TRY(start_tracing());
   g.auth = auth_options(s, trust_ != BindTrust::kThisMachine);
   g.limits = caller_limits(s);
-  observe::register_process_metrics(metrics_);
-  gateway_ = std::make_unique<gateway::Gateway>(
-      gateway::Gateway::Environment{loop_, *backend_, metrics_, logger_, platform::system_clock(),
-                                    entropy_, tracing_.get(), keys_.get()},
-      std::move(g));
-  server_ = std::make_unique<http::Server>(loop_, server_options(s), gateway_->hooks());
-  timer_ = std::make_unique<http::Timer>(loop_);
-  return ok_status();
+  return g;
+}
+
+void ServerProcess::configure_reload() {
+  live_.emplace(context_.settings,
+                LiveConfig::Hooks{[this] { return read_settings(context_); },
+                                  [this](const config::Settings& next) { return check(next); },
+                                  [this](const config::Settings& next) { apply(next); }});
+  gateway_->set_config({[this] { return live_->show(); }, [this] { return reload("request"); }});
+  if (tls_ == nullptr) return;
+  server_->set_tls(tls_);
+  tls_watch_.emplace(context_.settings);
+  tls_timer_ = std::make_unique<http::Timer>(loop_);
+  show_certificate();
+  watch_tls_files();
+}
+
+Result<json::Object> ServerProcess::reload(std::string_view cause) {
+  auto done = live_->reload();
+  if (!done.ok()) {
+    logger_.warn("config.refused", {{"cause", cause}, {"why", done.error().client_message()}});
+    return done;
+  }
+  logger_.info("config.reloaded", {{"cause", cause},
+                                   {"changed", done->find("changed")->as_array().size()},
+                                   {"restart", done->find("restart")->as_array().size()}});
+  return done;
+}
+
+// All that can fail of a new configuration. The files of the certificate are read here, so that a
+// pair that does not work refuses the whole.
+Status ServerProcess::check(const config::Settings& next) {
+  HF_TRY(check_engine_settings(next));
+  HF_TRY(observe::parse_log_level(next.text(Setting::log_level)));
+  HF_TRY_ASSIGN(next_tls_, load_tls(next));
+  if ((next_tls_ == nullptr) == (tls_ == nullptr)) return ok_status();
+  return invalid_argument("TLS cannot be turned on or off while the server runs")
+      .with_hint("restart the server to change server.tls_cert from or to nothing");
+}
+
+// Every setting of class `live`.
+void ServerProcess::apply(const config::Settings& next) {
+  if (const auto level = observe::parse_log_level(next.text(Setting::log_level)); level.ok())
+    logger_.set_level(*level);
+  server_->update(server_options(next));
+  gateway_->update(gateway_options(next));
+  backend_->set_keep_alive(next.duration(Setting::models_keep_alive));
+  catalog_->set_aliases(next.map(Setting::models_aliases));
+  if (next_tls_ == nullptr) return;
+  tls_ = std::move(next_tls_);
+  server_->set_tls(tls_);
+  tls_watch_.emplace(next);
+  show_certificate();
+}
+
+// A file that was replaced needs no signal.
+void ServerProcess::watch_tls_files() {
+  tls_timer_->start(kTlsPoll, [this] {
+    if (tls_watch_->changed()) {
+      auto made = load_tls(live_->settings());
+      if (made.ok()) {
+        tls_ = std::move(*made);
+        server_->set_tls(tls_);
+        show_certificate();
+      } else {
+        logger_.warn("tls.refused",
+                     {{"why", made.error().client_message()}, {"detail", made.error().detail()}});
+      }
+    }
+    watch_tls_files();
+  });
+}
+
+void ServerProcess::show_certificate() {
+  constexpr std::int64_t kDay = 24 * 3600;
+  const std::int64_t left =
+      tls_->not_after_unix() - platform::unix_seconds(platform::system_clock().wall_time());
+  metrics_.gauge("holdfast_cert_expiry_seconds", "Unix time at which the certificate ends.")
+      .with()
+      .set(static_cast<double>(tls_->not_after_unix()));
+  const auto level = left > 30 * kDay ? observe::LogLevel::kInfo : observe::LogLevel::kWarn;
+  logger_.log(level, "tls.certificate", {{"days_left", left / kDay}});
 }
 
 Status ServerProcess::listen() {
@@ -248,14 +370,19 @@ Status ServerProcess::listen() {
 }
 
 void ServerProcess::announce(const std::string& address) const {
+  const std::string base = (tls_ == nullptr ? "http://" : "https://") + address;
   logger_.info("server.listening",
-               {{"address", address}, {"version", kVersion}, {"models", preload_.size()}});
+               {{"address", address},
+                {"tls", tls_ != nullptr},
+                {"version", kVersion},
+                {"models", preload_.size()},
+                {"connections_max", server_options(context_.settings).connections_max}});
   const auto models = backend_->models();
   std::string model = preload_.empty() ? "" : preload_.front();
   if (model.empty()) model = models.empty() ? "MODEL" : models.front().id;
   if (model.ends_with(":latest")) model.resize(model.size() - 7);
-  notice(context_, "holdfast serves on http://" + address + " (Ctrl-C stops it); for example:\n" +
-                       "  curl http://" + address +
+  notice(context_, "holdfast serves on " + base + " (Ctrl-C stops it); for example:\n" + "  curl " +
+                       base +
                        "/v1/chat/completions -H 'content-type: application/json' -d "
                        "'{\"model\":\"" +
                        model + "\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'");
@@ -291,7 +418,7 @@ void ServerProcess::load_models() {
 // Answers that run may end; nothing new begins. The listener stays open meanwhile, so that
 // balancers can read from /readyz that this server is going.
 void ServerProcess::begin_drain(int signal) {
-  const auto drain = context_.settings.duration(Setting::server_drain);
+  const auto drain = live_->settings().duration(Setting::server_drain);
   logger_.info(
       "server.draining",
       {{"signal", signal}, {"running", gateway_->active_generations()}, {"ms", drain.count()}});
@@ -328,6 +455,7 @@ Status ServerProcess::run() {
   loop_.run();
   interrupts_->set_handler({});
   timer_.reset();
+  tls_timer_.reset();
   server_.reset();
   backend_.reset();
   logger_.info("server.stopped");
@@ -354,6 +482,7 @@ void add_serve(Registrar& r) {
                "Tokens that the KV cache of one model holds, over all sequences")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
   r.bind(c, [flags](Context& context) -> Status {
+    HF_TRY(platform::raise_descriptor_limit());
     HF_TRY_ASSIGN(const observe::LogOptions log, log_options(context.settings));
     return ServerProcess(context, *flags, log).run();
   });

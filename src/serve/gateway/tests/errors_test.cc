@@ -220,6 +220,16 @@ TEST_F(ErrorsTest, BodiesThatAreNoJson) {
   }
 }
 
+TEST_F(ErrorsTest, NestingOfBodies) {
+  start();
+  const auto nested = [&](std::size_t depth) {  // the body itself is the first level
+    const std::string value = std::string(depth - 1, '[') + std::string(depth - 1, ']');
+    return ask("POST", "/v1/chat/completions", chat_body("say x", ",\"unknown\":" + value));
+  };
+  EXPECT_EQ(nested(32).status, 200);
+  expect_error(nested(33), 400, "invalid_json", "");
+}
+
 TEST_F(ErrorsTest, MediaTypesAndSizes) {
   options_.body_bytes_max = 2000;
   start();

@@ -1,6 +1,7 @@
 #include "fake_backend.h"
 
 #include <algorithm>
+#include <charconv>
 #include <limits>
 
 #include "holdfast/base/utf8.h"
@@ -42,6 +43,13 @@ std::uint32_t prompt_tokens(const Prompt& prompt) {
   return count_tokens(bytes);
 }
 
+// The number that begins there, or 0.
+int number_at(const std::string& text, std::size_t at) {
+  int out = 0;
+  std::from_chars(text.data() + at, text.data() + text.size(), out);
+  return out;
+}
+
 std::vector<std::string> script(const std::string& text, const SamplingParams& sampling) {
   if (text.rfind("say ", 0) == 0) {
     std::vector<std::string> out;
@@ -52,11 +60,24 @@ std::vector<std::string> script(const std::string& text, const SamplingParams& s
     }
     return out;
   }
+  if (text.rfind("count ", 0) == 0) {
+    std::vector<std::string> out;
+    for (int i = 0, n = number_at(text, 6); i < n; ++i) out.push_back(" " + std::to_string(i));
+    return out;
+  }
   if (text == "slow") return std::vector<std::string>(500, "x ");
   if (text == "flood") return std::vector<std::string>(50000, std::string(32, 'y'));
   std::vector<std::string> out = {"Hello", ",", " wörld", " \xF0\x9F", "\x8C\x8D", "!"};
   if (sampling.seed) out.push_back(" #" + std::to_string(*sampling.seed));
   return out;
+}
+
+// Between two tokens: of "slow", and the second number of "count".
+std::chrono::milliseconds pause_of(const std::string& text) {
+  if (text == "slow") return std::chrono::milliseconds(20);
+  const std::size_t second = text.find(' ', 6);
+  if (text.rfind("count ", 0) != 0 || second == std::string::npos) return {};
+  return std::chrono::milliseconds(number_at(text, second + 1));
 }
 
 TokenInfo token_info(const std::string& bytes, std::size_t index, const GenerateRequest& request) {
@@ -85,6 +106,7 @@ struct FakeBackend::Run {
   bool loading = false;  // the model is cold and the caller does not wait
   std::atomic<bool> cancel{false}, ended{false};
   Clock::time_point due = Clock::now();
+  std::chrono::milliseconds pause{0};  // between tokens
 };
 
 class FakeBackend::Handle final : public RequestHandle {
@@ -172,6 +194,7 @@ std::unique_ptr<RequestHandle> FakeBackend::generate(GenerateRequest request,
   auto run = std::make_shared<Run>();
   run->text = last_text(request.prompt);
   run->tokens = script(run->text, request.sampling);
+  run->pause = pause_of(run->text);
   run->request = std::move(request);
   run->observer = std::move(observer);
   const std::lock_guard lock(mutex_);
@@ -311,7 +334,7 @@ bool FakeBackend::step(Run& run) {
   event.text = run.waiting.substr(0, ready);
   run.waiting.erase(0, ready);
   run.observer->on_token(std::move(event));
-  if (run.text == "slow") run.due = Clock::now() + std::chrono::milliseconds(20);
+  if (run.pause.count() > 0) run.due = Clock::now() + run.pause;
   if (!last) return false;
   return finish(limit < run.tokens.size() ? FinishReason::kLength : FinishReason::kStop);
 }

@@ -23,6 +23,7 @@ namespace holdfast::gateway::testing_support {
 //   "say X"       the answer is X, a token per character
 //   "hang"        starts and gives no token until it is cancelled
 //   "queue"       never starts
+//   "count N MS"  N tokens " 0", " 1", ..., MS milliseconds apart
 //   "slow"        20 ms per token, 500 tokens of "x "
 //   "flood"       50000 tokens of 32 characters at once
 //   "fail early"  engine crash before the start; "fail late": after two tokens

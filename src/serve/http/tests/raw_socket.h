@@ -58,6 +58,11 @@ class RawSocket {
     }
     return true;
   }
+  // What the kernel takes without waiting.
+  std::size_t send_now(std::string_view bytes) {
+    const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n > 0 ? static_cast<std::size_t>(n) : 0;
+  }
   // Everything until the peer closes, `until` appears, or the time is over.
   std::string read(std::string_view until = {}, int timeout_ms = 5000) {
     std::string out;

@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -114,7 +115,11 @@ class Logger {
   // The same with a field on every line, such as the request id.
   Logger with(const Field& field) const;
 
-  bool enabled(LogLevel level) const { return sink_ != nullptr && level >= options_.level; }
+  bool enabled(LogLevel level) const {
+    return sink_ != nullptr && level >= level_->load(std::memory_order_relaxed);
+  }
+  // Also for every logger made from it by with(), and for the one that it was made from.
+  void set_level(LogLevel level) { level_->store(level, std::memory_order_relaxed); }
   // `event` is a short fixed phrase or dotted name; what varies goes into fields.
   void log(LogLevel level, std::string_view event, std::initializer_list<Field> fields = {}) const;
   void debug(std::string_view event, std::initializer_list<Field> fields = {}) const {
@@ -137,7 +142,8 @@ class Logger {
   };
   LogSink* sink_ = nullptr;
   const platform::Clock* clock_ = nullptr;
-  LogOptions options_;
+  LogFormat format_ = LogFormat::kLogfmt;
+  std::shared_ptr<std::atomic<LogLevel>> level_;
   std::vector<OwnedField> context_;
 };
 

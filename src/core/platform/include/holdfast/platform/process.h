@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -15,6 +16,11 @@
 #include "holdfast/platform/unique_fd.h"
 
 namespace holdfast::platform {
+
+// Descriptors that this process may hold.
+std::size_t descriptor_limit();
+// As many as the administrator allows: the usual soft limit is for programs with select().
+Status raise_descriptor_limit();
 
 struct ExitStatus {
   bool signalled = false;

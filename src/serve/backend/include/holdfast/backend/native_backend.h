@@ -68,6 +68,9 @@ class NativeBackend final : public Backend {
             Done<EngineFacts> done) override;
   void unload(std::string model, Done<std::monostate> done) override;
 
+  // The time of models that are loaded from now on, and of those that have had the old one.
+  void set_keep_alive(std::chrono::milliseconds keep_alive);
+
  private:
   struct Impl;
   std::shared_ptr<Impl> impl_;

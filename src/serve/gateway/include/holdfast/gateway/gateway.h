@@ -69,6 +69,14 @@ struct GatewayOptions {
 // Names and states that /readyz reports, besides its own.
 using ReadinessCheck = std::function<std::vector<std::pair<std::string, bool>>()>;
 
+// The configuration of the process, as the management routes show and reload it. Called on the
+// loop's thread.
+struct ConfigAccess {
+  std::function<json::Array()> show;  // an object per setting
+  // Reads it again: what changed, or why it was refused whole.
+  std::function<Result<json::Object>()> reload;
+};
+
 // To stop: begin_drain(), then end_generations(), close the server, destroy the gateway, then the
 // backend, then the loop.
 //
@@ -102,6 +110,10 @@ class Gateway {
                                             std::vector<std::string> cors_origins);
 
   void set_readiness(ReadinessCheck check);
+  // Without it the configuration routes are 404.
+  void set_config(ConfigAccess access);
+  // For requests that begin from now on. Loop's thread only.
+  void update(GatewayOptions options);
   // From now on /readyz is 503 and new generations are refused with 503 `draining`. Loop's thread
   // only.
   void begin_drain();

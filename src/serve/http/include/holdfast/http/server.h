@@ -14,6 +14,7 @@
 #include "holdfast/http/event_loop.h"
 #include "holdfast/http/message.h"
 #include "holdfast/http/parser.h"
+#include "holdfast/tls/server.h"
 
 namespace holdfast::http {
 
@@ -76,6 +77,7 @@ struct ServerOptions {
   std::size_t connections_max = 4096;
   std::size_t reserve_connections =
       64;  // beyond the maximum, answered 503 at once instead of left in the backlog
+  std::size_t handshakes_per_address = 20;        // TLS, at the same time; more are closed
   std::size_t body_bytes_total_max = 512u << 20;  // all bodies being held
   std::size_t unsent_bytes_max = 256 * 1024;      // per stream
   std::size_t pipelined_bytes_max = 64 * 1024;    // read ahead while a request is being answered
@@ -120,10 +122,18 @@ class Server {
 
   // "127.0.0.1:11435", "[::1]:0". Returns the bound address. kConflict: the port is in use.
   // kInvalidArgument: not an address.
+  // With TLS if set_tls() came before.
   Result<std::string> listen_tcp(std::string_view address);
   // Mode 0660. A socket file whose server is dead is replaced; kConflict if one answers, or it is
   // no socket.
   Status listen_unix(const std::string& path);
+
+  // Certificate and key of connections that begin from now on; those that exist keep theirs.
+  // Precondition: not null once a listener uses TLS.
+  void set_tls(std::shared_ptr<const tls::ServerContext> context);
+  // Limits and times for what begins from now on: requests, answers, waits. What is under way may
+  // still end by the old ones.
+  void update(ServerOptions options);
 
   // No new connections; idle ones close; answers under way say Connection: close.
   void drain();
