@@ -66,6 +66,7 @@ struct Tree {
     add_store(registrar);
     add_server(registrar);
     add_tokenize(registrar);
+    add_route(registrar);
     add_eval(registrar);
     add_bench(registrar);
     add_doctor(registrar);

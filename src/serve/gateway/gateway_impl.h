@@ -58,6 +58,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   void manage_load(const RequestPtr& request, const WriterPtr& writer);
   void manage_unload(const RequestPtr& request, const WriterPtr& writer);
   void manage_engines(const RequestPtr& request, const WriterPtr& writer);
+  void manage_routes(const RequestPtr& request, const WriterPtr& writer);
 
   Environment env;
   GatewayOptions options;

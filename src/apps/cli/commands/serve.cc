@@ -11,6 +11,7 @@
 #include "../local_model.h"
 #include "../output.h"
 #include "../server_address.h"
+#include "../upstreams.h"
 #include "../version.h"
 #include "holdfast/base/units.h"
 #include "holdfast/gateway/gateway.h"
@@ -22,6 +23,7 @@
 #include "holdfast/platform/cpu.h"
 #include "holdfast/platform/entropy.h"
 #include "holdfast/platform/filesystem.h"
+#include "holdfast/router/router.h"
 
 namespace holdfast::cli {
 
@@ -95,6 +97,7 @@ class ServerProcess {
   Status import_models(registry::Store& store);
   Status build();
   Status start_tracing();
+  Status build_router(std::unique_ptr<backend::Backend> native);
   Status listen();
   void load_models();
   void announce(const std::string& address) const;
@@ -110,8 +113,8 @@ class ServerProcess {
   platform::SystemEntropy entropy_;
   std::unique_ptr<gateway::Tracing> tracing_;
   http::EventLoop loop_;
-  std::vector<std::string> preload_;  // full names
-  std::unique_ptr<backend::NativeBackend> backend_;
+  std::vector<std::string> preload_;           // full names
+  std::unique_ptr<backend::Backend> backend_;  // the router
   std::unique_ptr<gateway::Gateway> gateway_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<http::Timer> timer_;
@@ -172,10 +175,10 @@ Status ServerProcess::build() {
   b.loaded_max = static_cast<std::uint32_t>(s.integer(Setting::models_loaded_max));
   b.memory_limit_bytes = s.size_bytes(Setting::memory_limit);
   b.verbose = context_.flags.verbose;
-  backend_ = std::make_unique<backend::NativeBackend>(
+  HF_TRY(build_router(std::make_unique<backend::NativeBackend>(
       std::move(b), std::make_shared<StoreCatalog>(
                         store, s.map(Setting::models_aliases),
-                        static_cast<std::uint64_t>(s.integer(Setting::limits_context_max))));
+                        static_cast<std::uint64_t>(s.integer(Setting::limits_context_max))))));
   gateway::GatewayOptions g;
   g.version = kVersion;
   g.engine_isa = std::string(kernels->isa);
@@ -189,6 +192,7 @@ Status ServerProcess::build() {
   g.ping_interval = s.duration(Setting::stream_ping);
   g.metrics = metrics_options(s);
   HF_TRY(start_tracing());
+  g.overload_status = s.text(Setting::server_overload_status) == "429" ? 429 : 503;
   observe::register_process_metrics(metrics_);
   gateway_ = std::make_unique<gateway::Gateway>(
       gateway::Gateway::Environment{loop_, *backend_, metrics_, logger_, platform::system_clock(),
@@ -196,6 +200,23 @@ Status ServerProcess::build() {
       std::move(g));
   server_ = std::make_unique<http::Server>(loop_, server_options(s), gateway_->hooks());
   timer_ = std::make_unique<http::Timer>(loop_);
+  return ok_status();
+}
+
+Status ServerProcess::build_router(std::unique_ptr<backend::Backend> native) {
+  const config::Settings& s = context_.settings;
+  router::RouterOptions options;
+  options.admission.queue_max = static_cast<std::uint32_t>(s.integer(Setting::limits_queue_max));
+  options.admission.queue_wait_max = s.duration(Setting::limits_queue_wait_max);
+  options.admission.queue_target = s.duration(Setting::limits_queue_target);
+  std::vector<router::Target> targets;
+  targets.push_back({"native", "native", std::move(native),
+                     static_cast<std::uint32_t>(s.integer(Setting::engine_batch_max)), false});
+  HF_TRY_ASSIGN(std::vector<router::Target> upstreams, upstream_targets(s, logger_));
+  std::move(upstreams.begin(), upstreams.end(), std::back_inserter(targets));
+  backend_ = std::make_unique<router::Router>(
+      options, std::move(targets),
+      router::Router::Environment{metrics_, logger_, platform::system_clock(), entropy_});
   return ok_status();
 }
 
