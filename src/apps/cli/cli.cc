@@ -67,6 +67,7 @@ struct Tree {
     add_server(registrar);
     add_key(registrar);
     add_tokenize(registrar);
+    add_route(registrar);
     add_eval(registrar);
     add_bench(registrar);
     add_doctor(registrar);

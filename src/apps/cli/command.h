@@ -44,7 +44,8 @@ void add_import(Registrar& r);
 void add_quantize(Registrar& r);
 void add_store(Registrar& r);  // ls, show, rm, cp
 void add_tokenize(Registrar& r);
-void add_run(Registrar& r);  // run, chat
+void add_route(Registrar& r);  // route ls
+void add_run(Registrar& r);    // run, chat
 void add_serve(Registrar& r);
 void add_server(Registrar& r);  // ps, load, unload
 void add_key(Registrar& r);

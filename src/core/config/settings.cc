@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "holdfast/base/units.h"
+#include "upstream_table.h"
 
 namespace holdfast::config {
 
@@ -276,6 +277,10 @@ class Loader {
 
   Status apply(const toml::table& file, const std::string& path) {
     for (const auto& [section, node] : file) {
+      if (section.str() == "upstream") {
+        HF_TRY(read_upstreams(node, path, settings_.upstreams_));
+        continue;
+      }
       const toml::table* table = node.as_table();
       const std::string where = path + ":" + std::to_string(node.source().begin.line);
       if (table == nullptr) {

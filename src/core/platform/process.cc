@@ -236,6 +236,13 @@ Status Process::kill(int signal) {
   return {};
 }
 
+// A group outlives its leader while it has members; until then its number is not given again.
+Status Process::kill_group(int signal) {
+  if (pid_ < 0) return {};
+  if (::kill(-pid_, signal) != 0 && errno != ESRCH) return os_error(errno, "signal child");
+  return {};
+}
+
 Result<ExitStatus> Process::terminate(std::chrono::milliseconds grace) {
   HF_TRY(kill(SIGTERM));
   HF_TRY_ASSIGN(std::optional<ExitStatus> status, wait(Deadline::after(grace)));

@@ -1,6 +1,8 @@
 #include "holdfast/platform/socket.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -83,6 +85,19 @@ Status set_non_blocking(int fd, bool on) {
     return os_error(errno, "fcntl");
   }
   return {};
+}
+
+Result<std::uint16_t> free_loopback_port() {
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  if (!fd.valid() || ::bind(fd.get(), generic, size) != 0 ||
+      ::getsockname(fd.get(), generic, &size) != 0)
+    return os_error(errno, "find a free port");
+  return ntohs(address.sin_port);
 }
 
 }  // namespace holdfast::platform

@@ -137,6 +137,7 @@ void Gateway::Impl::add_routes() {
   add("POST", "/holdfast/v1/models/{id}/load", &Impl::manage_load);
   add("POST", "/holdfast/v1/models/{id}/unload", &Impl::manage_unload);
   add("GET", "/holdfast/v1/engines", &Impl::manage_engines);
+  add("GET", "/holdfast/v1/routes", &Impl::manage_routes);
   add("GET", "/holdfast/v1/config", &Impl::show_config);
   add("POST", "/holdfast/v1/config/reload", &Impl::reload_config);
 }

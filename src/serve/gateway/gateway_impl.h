@@ -78,6 +78,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   void manage_engines(const RequestPtr& request, const WriterPtr& writer);
   void show_config(const RequestPtr& request, const WriterPtr& writer);
   void reload_config(const RequestPtr& request, const WriterPtr& writer);
+  void manage_routes(const RequestPtr& request, const WriterPtr& writer);
 
   Environment env;
   GatewayOptions options;

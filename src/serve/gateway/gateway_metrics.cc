@@ -103,6 +103,13 @@ void GatewayMetrics::finished(std::string_view name, const backend::Finished& en
   if (max_tokens > 0) record(request_max_tokens, max_tokens);
 }
 
+void GatewayMetrics::rejected(std::string_view reason) {
+  for (const std::string_view known : {"queue_wait", "standing_queue", "tenant_share"}) {
+    if (reason == known) return rejections.with({known}).add();
+  }
+  rejections.with({"queue_full"}).add();
+}
+
 void GatewayMetrics::refresh(const backend::Stats& stats, double unix_seconds) {
   std::set<std::string> now;
   for (const backend::EngineFacts& engine : stats.engines) {

@@ -31,6 +31,8 @@ struct GatewayMetrics {
                 double max_tokens, std::string_view trace_id, double unix_seconds);
   // Mirrors of the backend's state; runs before each exposition.
   void refresh(const backend::Stats& stats, double unix_seconds);
+  // Refused for lack of room; the reason is one of the router's names, anything else a full queue.
+  void rejected(std::string_view reason);
 
 #define HF_METRIC(kind, member, name, labels, buckets, text) observe::Family<observe::kind>& member;
 #define HF_METRIC_ALIAS(second_name, name)

@@ -199,6 +199,7 @@ backend::GenerateRequest Generation::request_of(const Run& run) const {
   out.deadline = deadline_at_;
   out.wait_for_load = spec_.wait_for_load;
   out.request_id = request_->id;
+  out.follow_up = &run != &runs_.front();
   out.prompt = spec_.prompts[run.prompt];
   out.sampling = spec_.sampling;
   // Choices of one prompt must differ; the first is what n = 1 would give.
@@ -226,6 +227,8 @@ void Generation::launch() {
     auto observer = std::make_shared<Observer>(shared_from_this(), index);
     runs_[index].handle =
         gateway_->env.backend.generate(request_of(runs_[index]), std::move(observer));
+    // Refused: its failure is on the way to this thread, and the others would only be cancelled.
+    if (!runs_[index].handle) break;
   }
 }
 
@@ -325,8 +328,11 @@ void Generation::on_failure(const backend::Failure& failure) {
     error = gateway_->unknown_model(caller_of(*request_), model_.id);
   if (failure.kind == backend::FailureKind::kUnknownToken && spec_.sampling.logit_bias.empty())
     error.param = "prompt";
-  if (failure.kind == backend::FailureKind::kOverloaded)
-    gateway_->metrics.rejections.with({"queue_full"}).add();
+  if (failure.kind == backend::FailureKind::kOverloaded) {
+    gateway_->metrics.rejected(failure.error.detail());
+    if (gateway_->options.overload_status == 429)
+      error = rate_limited(error.code, error.message, error.retry_after_ms);
+  }
   // A request that cannot be served is an ordinary end; a server that cannot serve is not.
   const auto level = error.status >= 500 ? observe::LogLevel::kWarn : observe::LogLevel::kInfo;
   gateway_->env.logger.log(level, "generation.failed",

@@ -74,6 +74,19 @@ json::Object engine_object(const backend::EngineFacts& engine) {
           {"load_ms", engine.load_ms}};
 }
 
+json::Object route_object(const backend::RouteFacts& route) {
+  return {{"model", route.model},
+          {"target", route.target},
+          {"kind", route.kind},
+          {"breaker", route.state},
+          {"health", route.health.empty() ? json::Value() : json::Value(route.health)},
+          {"slots", route.slots},
+          {"under_way", route.under_way},
+          {"requests", route.requests},
+          {"errors", route.errors},
+          {"retry_after_ms", route.retry_after_ms}};
+}
+
 }  // namespace
 
 json::Object list_of(json::Array data) {
@@ -116,6 +129,14 @@ void Gateway::Impl::manage_engines(const RequestPtr&, const WriterPtr& writer) {
   json::Array data;
   for (const backend::EngineFacts& engine : env.backend.stats().engines)
     data.emplace_back(engine_object(engine));
+  send_json(*writer, list_of(std::move(data)));
+}
+
+void Gateway::Impl::manage_routes(const RequestPtr& request, const WriterPtr& writer) {
+  if (!is_local(*request)) return send_error(*request, *writer, route_not_found());
+  json::Array data;
+  for (const backend::RouteFacts& route : env.backend.routes())
+    data.emplace_back(route_object(route));
   send_json(*writer, list_of(std::move(data)));
 }
 

@@ -110,6 +110,16 @@ Status show_config(Context& context) {
                                     {"source", context.settings.source(s)},
                                     {"description", std::string(settings[i].text)}});
   }
+  for (const config::UpstreamSettings& upstream : context.settings.upstreams()) {
+    for (const auto& [key, value] : upstream.shown()) {
+      const std::string name = "upstream." + upstream.name + "." + key;
+      table.add({name, value, upstream.source});
+      document.push_back(json::Object{{"name", name},
+                                      {"value", value},
+                                      {"source", upstream.source},
+                                      {"description", "See docs/operating/upstreams.md."}});
+    }
+  }
   print_list(context, table, std::move(document));
   return ok_status();
 }

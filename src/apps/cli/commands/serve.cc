@@ -15,6 +15,7 @@
 #include "../output.h"
 #include "../server_address.h"
 #include "../tls_files.h"
+#include "../upstreams.h"
 #include "../version.h"
 #include "holdfast/base/units.h"
 #include "holdfast/gateway/gateway.h"
@@ -28,6 +29,7 @@
 #include "holdfast/platform/entropy.h"
 #include "holdfast/platform/filesystem.h"
 #include "holdfast/platform/process.h"
+#include "holdfast/router/router.h"
 
 namespace holdfast::cli {
 
@@ -124,6 +126,7 @@ class ServerProcess {
   void apply(const config::Settings& next);
   void watch_tls_files();
   void show_certificate();
+  Status build_router(std::unique_ptr<backend::Backend> native);
   Status listen();
   void load_models();
   void announce(const std::string& address) const;
@@ -149,7 +152,8 @@ class ServerProcess {
   std::shared_ptr<const tls::ServerContext> tls_;       // in force; null: plain
   std::shared_ptr<const tls::ServerContext> next_tls_;  // made by check(), taken by apply()
   std::optional<TlsFileWatch> tls_watch_;
-  std::unique_ptr<backend::NativeBackend> backend_;
+  std::unique_ptr<backend::Backend> backend_;  // the router
+  backend::NativeBackend* native_ = nullptr;   // behind it
   std::unique_ptr<gateway::Gateway> gateway_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<http::Timer> timer_, tls_timer_;
@@ -236,7 +240,9 @@ Status ServerProcess::build() {
   catalog_ = std::make_shared<StoreCatalog>(
       store, s.map(Setting::models_aliases),
       static_cast<std::uint64_t>(s.integer(Setting::limits_context_max)));
-  backend_ = std::make_unique<backend::NativeBackend>(std::move(b), catalog_);
+  auto native = std::make_unique<backend::NativeBackend>(std::move(b), catalog_);
+  native_ = native.get();
+  HF_TRY(build_router(std::move(native)));
   isa_ = std::string(kernels->isa);
   observe::register_process_metrics(metrics_);
   HF_TRY(start_tracing());
@@ -265,6 +271,7 @@ gateway::GatewayOptions ServerProcess::gateway_options(const config::Settings& s
   g.metrics = metrics_options(s);
   g.auth = auth_options(s, trust_ != BindTrust::kThisMachine);
   g.limits = caller_limits(s);
+  g.overload_status = s.text(Setting::server_overload_status) == "429" ? 429 : 503;
   return g;
 }
 
@@ -311,7 +318,7 @@ void ServerProcess::apply(const config::Settings& next) {
     logger_.set_level(*level);
   server_->update(server_options(next));
   gateway_->update(gateway_options(next));
-  backend_->set_keep_alive(next.duration(Setting::models_keep_alive));
+  native_->set_keep_alive(next.duration(Setting::models_keep_alive));
   catalog_->set_aliases(next.map(Setting::models_aliases));
   if (next_tls_ == nullptr) return;
   tls_ = std::move(next_tls_);
@@ -347,6 +354,23 @@ void ServerProcess::show_certificate() {
       .set(static_cast<double>(tls_->not_after_unix()));
   const auto level = left > 30 * kDay ? observe::LogLevel::kInfo : observe::LogLevel::kWarn;
   logger_.log(level, "tls.certificate", {{"days_left", left / kDay}});
+}
+
+Status ServerProcess::build_router(std::unique_ptr<backend::Backend> native) {
+  const config::Settings& s = context_.settings;
+  router::RouterOptions options;
+  options.admission.queue_max = static_cast<std::uint32_t>(s.integer(Setting::limits_queue_max));
+  options.admission.queue_wait_max = s.duration(Setting::limits_queue_wait_max);
+  options.admission.queue_target = s.duration(Setting::limits_queue_target);
+  std::vector<router::Target> targets;
+  targets.push_back({"native", "native", std::move(native),
+                     static_cast<std::uint32_t>(s.integer(Setting::engine_batch_max)), false});
+  HF_TRY_ASSIGN(std::vector<router::Target> upstreams, upstream_targets(s, logger_));
+  std::move(upstreams.begin(), upstreams.end(), std::back_inserter(targets));
+  backend_ = std::make_unique<router::Router>(
+      options, std::move(targets),
+      router::Router::Environment{metrics_, logger_, platform::system_clock(), entropy_});
+  return ok_status();
 }
 
 Status ServerProcess::listen() {

@@ -1,4 +1,5 @@
-// `holdfast ps`, `load`, `unload`: what a running server holds. `tokenize`: a model's vocabulary.
+// `holdfast ps`, `load`, `unload`, `route`: what a running server holds. `tokenize`: a model's
+// vocabulary.
 #include <unistd.h>
 
 #include <algorithm>
@@ -64,6 +65,23 @@ Status list_engines(Context& context) {
                format_bytes(number(e, "kv_bytes")), std::to_string(number(e, "context_length")),
                std::to_string(number(e, "running")), stays(e, now), text(e, "isa"),
                std::to_string(number(e, "pid"))});
+  }
+  if (!context.flags.quiet) print_list(context, table, *data);
+  return ok_status();
+}
+
+Status list_routes(Context& context) {
+  HF_TRY_ASSIGN(const json::Value answer, call_server(context, "GET", "/holdfast/v1/routes"));
+  const json::Value* data = answer.find("data");
+  if (data == nullptr || !data->is_array()) return internal_error("the server answered no list");
+  Table table(
+      {"MODEL", "TARGET", "KIND", "BREAKER", "HEALTH", "UNDER WAY", "SLOTS", "REQUESTS", "ERRORS"});
+  for (const json::Value& r : data->as_array()) {
+    if (context.flags.quiet) print(text(r, "model") + " " + text(r, "target") + "\n");
+    table.add({text(r, "model"), text(r, "target"), text(r, "kind"), text(r, "breaker"),
+               text(r, "health"), std::to_string(number(r, "under_way")),
+               std::to_string(number(r, "slots")), std::to_string(number(r, "requests")),
+               std::to_string(number(r, "errors"))});
   }
   if (!context.flags.quiet) print_list(context, table, *data);
   return ok_status();
@@ -156,6 +174,13 @@ void add_server(Registrar& r) {
   CLI::App& out = r.add("unload", "Unload a model from the running server", {"stop"});
   out.add_option("MODEL", *model, "Name of the model")->required();
   r.bind(out, [model](Context& c) { return unload(c, *model); });
+}
+
+void add_route(Registrar& r) {
+  CLI::App& c = r.add("route", "Where the server runs models");
+  CLI::App* ls = c.add_subcommand("ls", "List the ways to each model, with their state");
+  ls->fallthrough();
+  r.bind(*ls, list_routes);
 }
 
 void add_tokenize(Registrar& r) {

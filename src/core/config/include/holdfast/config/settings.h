@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "holdfast/base/result.h"
+#include "holdfast/config/upstream.h"
 
 namespace holdfast::config {
 
@@ -85,6 +86,8 @@ class Settings {
   const std::string& source(Setting s) const;
   // As it would be written in TOML.
   std::string to_toml(Setting s) const;
+  // In the order of the files, each name once.
+  const std::vector<UpstreamSettings>& upstreams() const { return upstreams_; }
   // The file that was read, or would be.
   const std::string& path() const { return path_; }
 
@@ -99,6 +102,7 @@ class Settings {
   Settings() = default;
   const Entry& entry(Setting s) const;
   std::vector<Entry> entries_;
+  std::vector<UpstreamSettings> upstreams_;
   std::string path_;
 };
 

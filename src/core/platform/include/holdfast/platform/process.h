@@ -66,6 +66,9 @@ class Process {
   Result<std::optional<ExitStatus>> wait(Deadline deadline);
   // No effect on a child that was reaped.
   Status kill(int signal);
+  // The child and what it started in its group, also after the child itself has ended. Only for a
+  // child with new_process_group.
+  Status kill_group(int signal);
   // SIGTERM, then SIGKILL after `grace`; returns the status.
   Result<ExitStatus> terminate(std::chrono::milliseconds grace);
 

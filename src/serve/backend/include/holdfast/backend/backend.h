@@ -88,6 +88,20 @@ struct Stats {
   std::uint64_t engine_restarts_total = 0;
 };
 
+// A way to a model: the model and one of the backends that can run it.
+struct RouteFacts {
+  std::string model;   // ModelFacts::id
+  std::string target;  // "native", or the name of an upstream
+  std::string kind;    // "native", "openai", "process"
+  std::string state;   // "closed" (in use), "open" (failing: not tried for a while), "half_open"
+  std::string health;  // of a supervised process: "stopped", "starting", "ready", "failed"; else ""
+  std::uint32_t slots = 0;      // requests that it runs together
+  std::uint32_t under_way = 0;  // sent there and not ended, over all its models
+  std::uint64_t requests = 0;
+  std::uint64_t errors = 0;
+  std::uint64_t retry_after_ms = 0;  // while open
+};
+
 // Messages and tools are JSON as the chat template takes them (validated by the gateway).
 struct ChatPrompt {
   json::Value messages;             // array of objects with role and content
@@ -140,6 +154,8 @@ struct GenerateRequest {
   Priority priority = Priority::kInteractive;
   // Whatever state it is in by then, it ends with kDeadline.
   std::optional<std::chrono::steady_clock::time_point> deadline;
+  // Another answer of a request that was let in: it is not weighed again.
+  bool follow_up = false;
   bool wait_for_load = true;  // false: a model that is not ready fails at once with kModelLoading
   std::string request_id;     // for logs
   Prompt prompt;
@@ -285,8 +301,11 @@ class Backend {
   // All models that can be asked for; from memory, without blocking.
   virtual std::vector<ModelFacts> models() = 0;
   virtual Stats stats() = 0;
+  // Empty for a backend that does not choose among others.
+  virtual std::vector<RouteFacts> routes() { return {}; }
 
-  // Loads the model if it is cold. Errors come through the observer only.
+  // Loads the model if it is cold. Errors come through the observer only. Null: it was refused
+  // before it began, and the observer has been told.
   virtual std::unique_ptr<RequestHandle> generate(GenerateRequest request,
                                                   std::shared_ptr<GenerateObserver> observer) = 0;
 

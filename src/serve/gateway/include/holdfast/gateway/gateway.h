@@ -59,6 +59,7 @@ struct GatewayOptions {
   std::chrono::milliseconds ping_interval{15'000};  // silence in a stream
   bool wait_for_load =
       true;  // false: a request for a cold model is answered 503 while it loads (models.on_cold)
+  int overload_status = 503;  // or 429, for gateways that read 429 as backpressure
   // A text that an answer holds back because its reader is slow. The reader is dropped above it.
   std::size_t backlog_bytes_max = 4u << 20;
   MetricsOptions metrics;

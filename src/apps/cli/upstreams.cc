@@ -1,0 +1,82 @@
+#include "upstreams.h"
+
+#include <algorithm>
+
+#include "holdfast/backend/upstream_backend.h"
+#include "holdfast/base/bytes.h"
+#include "holdfast/platform/filesystem.h"
+
+namespace holdfast::cli {
+namespace {
+
+constexpr std::uint64_t kCredentialBytesMax = 4096;
+constexpr std::string_view kFilePrefix = "file:";
+
+// The key in a file, without the line's end. It goes into a header: nothing but printable ASCII.
+Result<std::string> read_credential(const config::UpstreamSettings& upstream) {
+  if (upstream.credential.empty()) return std::string();
+  platform::PosixFileSystem files;
+  const auto bytes = platform::read_file(files, upstream.credential.substr(kFilePrefix.size()),
+                                         kCredentialBytesMax);
+  if (!bytes.ok()) {
+    return invalid_argument("the credential of upstream." + upstream.name + " cannot be read",
+                            bytes.error().to_string())
+        .with_hint("see " + upstream.source);
+  }
+  std::string key(as_string_view(*bytes));
+  while (!key.empty() && (key.back() == '\n' || key.back() == '\r')) key.pop_back();
+  const bool good = !key.empty() &&
+                    std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  if (!good) {
+    return invalid_argument("the credential of upstream." + upstream.name +
+                            " is not one line of printable characters")
+        .with_hint("see " + upstream.source);
+  }
+  return key;
+}
+
+Result<backend::UpstreamOptions> options_of(const config::UpstreamSettings& u, bool egress) {
+  backend::UpstreamOptions out;
+  out.name = u.name;
+  out.url = u.url;
+  HF_TRY_ASSIGN(out.bearer, read_credential(u));
+  out.ca_file = u.ca;
+  out.models = u.models;
+  out.concurrency = u.concurrency;
+  out.context_length = u.context_length;
+  out.connect_timeout = u.connect_timeout;
+  out.first_token_timeout = u.first_token_timeout;
+  out.idle_timeout = u.idle_timeout;
+  out.timeout = u.timeout;
+  out.egress_allowed = egress;
+  if (u.kind == config::UpstreamKind::kProcess) {
+    backend::ProcessOptions process;
+    process.command = u.command;
+    process.model_file = u.model_file;
+    process.health = u.health;
+    process.start_timeout = u.start_timeout;
+    process.read = u.read;
+    process.write = u.write;
+    process.address_space_max = u.address_space_max;
+    out.process = std::move(process);
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::vector<router::Target>> upstream_targets(const config::Settings& settings,
+                                                     const observe::Logger& logger) {
+  const bool egress = settings.text(config::Setting::policy_egress) == "listed";
+  std::vector<router::Target> out;
+  for (const config::UpstreamSettings& upstream : settings.upstreams()) {
+    HF_TRY_ASSIGN(backend::UpstreamOptions options, options_of(upstream, egress));
+    auto made = backend::UpstreamBackend::create(std::move(options), logger);
+    if (!made.ok()) return std::move(made).error().add_context(upstream.source);
+    out.push_back({upstream.name, config::upstream_kind_name(upstream.kind),
+                   std::move(made).value(), upstream.concurrency, true});
+  }
+  return out;
+}
+
+}  // namespace holdfast::cli

@@ -1,0 +1,17 @@
+// The upstreams of the settings as targets of the router.
+#pragma once
+
+#include <vector>
+
+#include "holdfast/config/settings.h"
+#include "holdfast/observe/log.h"
+#include "holdfast/router/router.h"
+
+namespace holdfast::cli {
+
+// In the order of the settings. kInvalidArgument: an address that is none or that policy.egress
+// forbids, or a credential that cannot be read. The logger outlives the targets.
+Result<std::vector<router::Target>> upstream_targets(const config::Settings& settings,
+                                                     const observe::Logger& logger);
+
+}  // namespace holdfast::cli

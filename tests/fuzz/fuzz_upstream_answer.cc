@@ -1,0 +1,58 @@
+// The reader of upstream answers must give the same pieces however the bytes are cut, never hold
+// more than its limits, and stay failed once it failed.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "holdfast/backend/upstream_answer.h"
+
+namespace {
+
+using holdfast::backend::AnswerLimits;
+using holdfast::backend::UpstreamAnswer;
+
+struct Outcome {
+  std::string text;
+  std::size_t tokens = 0;
+  bool failed = false;
+  bool done = false;
+  bool finished = false;
+  std::uint32_t pieces = 0;
+  bool operator==(const Outcome&) const = default;
+};
+
+Outcome read(std::string_view bytes, std::size_t step) {
+  UpstreamAnswer answer(AnswerLimits{2048, 1u << 20});
+  Outcome out;
+  for (std::size_t at = 0; at < bytes.size(); at += step) {
+    const auto pieces = answer.feed(bytes.substr(at, step));
+    if (!pieces.ok()) {
+      out.failed = true;
+      if (answer.feed("data: [DONE]\n\n").ok()) abort();
+      break;
+    }
+    for (const auto& piece : *pieces) {
+      out.text += piece.text;
+      out.tokens += piece.tokens.size();
+    }
+  }
+  if (out.text.size() > 2 * bytes.size() + 64 * out.pieces + 64) abort();
+  out.done = answer.done();
+  out.finished = answer.finish().has_value();
+  out.pieces = answer.pieces();
+  return out;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  const Outcome whole = read(bytes, bytes.empty() ? 1 : bytes.size());
+  const Outcome single = read(bytes, 1);
+  // A failure in the middle of one feed hides the pieces before it.
+  if (whole.failed != single.failed) abort();
+  if (!whole.failed && !(whole == single)) abort();
+  return 0;
+}
