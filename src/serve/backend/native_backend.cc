@@ -11,8 +11,6 @@ namespace holdfast::backend {
 
 namespace {
 
-// Longer than anyone means, and far from where the sum with a point in time would overflow.
-constexpr std::chrono::milliseconds kKeepAliveMax = std::chrono::hours(24 * 3650);
 // Nobody is told to come back later than this, or sooner than is worth a connection.
 constexpr std::chrono::milliseconds kRetryMax = std::chrono::seconds(60);
 constexpr std::chrono::milliseconds kRetryMin = std::chrono::seconds(1);
@@ -207,7 +205,7 @@ void NativeBackend::Impl::unload(const std::string& id, Unloaded done) {
       Slot& slot = it->second;
       waiters = std::exchange(slot.waiters, {});
       slot.wanted = false;
-      slot.keep_alive = std::min(options.keep_alive, kKeepAliveMax);  // the pin goes with it
+      slot.keep_alive = idle_default;  // the pin goes with it
       const auto queued = std::find(to_load.begin(), to_load.end(), id);
       if (slot.engine) {
         drop(slot, {std::exchange(done, nullptr)});

@@ -20,6 +20,9 @@
 
 namespace holdfast::backend {
 
+// Longer than anyone means, and far from where the sum with a point in time would overflow.
+inline constexpr std::chrono::milliseconds kKeepAliveMax = std::chrono::hours(24 * 3650);
+
 using Clock = std::chrono::steady_clock;
 using Engine = std::shared_ptr<EngineProcess>;
 
@@ -130,12 +133,19 @@ struct NativeBackend::Impl : std::enable_shared_from_this<NativeBackend::Impl> {
   bool refresh_stats(std::unique_lock<std::mutex>& lock, std::optional<Clock::time_point>& wake);
   void store_stats(const std::string& id, const EngineProcess* which, const wire::Message& m);
 
+  std::chrono::milliseconds idle_time() const {
+    const std::lock_guard lock(mutex);
+    return idle_default;
+  }
+
   const NativeBackendOptions options;
   const std::shared_ptr<ModelCatalog> catalog;
   // The processors' time is shared out among engines by it; null where the system cannot.
   std::shared_ptr<platform::StepLeasePool> turns;
 
   mutable std::mutex mutex;  // of what follows; never held while a callback runs
+  // Idle time of a model whose loader named none.
+  std::chrono::milliseconds idle_default = std::min(options.keep_alive, kKeepAliveMax);
   std::condition_variable changed;
   std::map<std::string, Slot> slots;
   std::deque<std::string> to_load;

@@ -84,7 +84,6 @@ class Generation : public std::enable_shared_from_this<Generation> {
   identity::Reservation reservation_;
   ServiceTier tier_;
   AnswerFormat format_;
-  observe::Histogram& inter_token_;
   std::vector<Run> runs_;
   std::vector<std::string> echoes_;  // text of each prompt
   std::size_t launched_ = 0, running_ = 0, completed_ = 0;

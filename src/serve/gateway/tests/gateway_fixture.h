@@ -36,10 +36,9 @@ class GatewayTest : public testing::Test {
  protected:
   void start() {
     log_.emplace(sink_, platform::system_clock(), observe::LogOptions{});
-    gateway_ = std::make_unique<Gateway>(
-        Gateway::Environment{loop_, fake_, metrics_, *log_, clock_, entropy_, gateway_tracing_,
-                             keys_},
-        options_);
+    gateway_ = std::make_unique<Gateway>(Gateway::Environment{loop_, fake_, metrics_, *log_, clock_,
+                                                              entropy_, gateway_tracing_, keys_},
+                                         options_);
     server_options_.access = Gateway::access_options({}, {"https://app.example"});
     server_options_.limits.body_bytes_max = options_.body_bytes_max;
     server_ = std::make_unique<http::Server>(loop_, server_options_, gateway_->hooks());

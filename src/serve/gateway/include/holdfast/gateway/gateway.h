@@ -93,7 +93,7 @@ class Gateway {
     const observe::Logger& logger;
     const platform::Clock& clock;
     platform::Entropy& entropy;
-    Tracing* tracing = nullptr;  // where traces go; null: there are none
+    Tracing* tracing = nullptr;          // where traces go; null: there are none
     identity::KeyTable* keys = nullptr;  // nullptr: there are no keys
   };
 
