@@ -355,8 +355,7 @@ void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config
     for (Command& c : queue.take(engine.idle())) {
       switch (c.kind) {
         case Command::Kind::kSubmit:
-          sink.expect(c.id, std::move(c.wants));
-          engine.submit(std::move(c.request));
+          if (sink.expect(c.id, std::move(c.wants))) engine.submit(std::move(c.request));
           break;
         case Command::Kind::kCancel:
           engine.cancel(c.id);

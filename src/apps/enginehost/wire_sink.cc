@@ -96,7 +96,7 @@ void WireSink::on_finished(runtime::RequestId id, runtime::FinishedOutput f) {
 
 void WireSink::on_rows(runtime::RequestId id, std::uint32_t first_row, std::uint32_t width,
                        std::span<const float> values) {
-  const Wants& wants = wants_[id];
+  const Wants& wants = wants_.at(id);
   for (std::size_t row = 0; row * width < values.size(); ++row) {
     const std::span<const float> one = values.subspan(row * width, width);
     for (std::size_t column = 0; column < width; column += wire::kRowFloatsMax) {

@@ -15,14 +15,17 @@ class WireSink final : public runtime::OutputSink {
  public:
   explicit WireSink(wire::Channel& channel) : channel_(channel) {}
 
-  // What the sink must know of a request to answer it. Called by the engine's thread before
-  // submit().
+  // What the sink must know of a request to answer it.
   struct Wants {
     bool logprobs = false;
     bool margins = false;
     std::vector<std::uint32_t> positions;  // of an evaluation: row i is position positions[i]
   };
-  void expect(runtime::RequestId id, Wants wants) { wants_[id] = std::move(wants); }
+  // Called by the engine's thread before submit(). False: a request of that number is under way,
+  // and the new one must be passed over, for an answer to it would be taken for one to the other.
+  bool expect(runtime::RequestId id, Wants wants) {
+    return wants_.try_emplace(id, std::move(wants)).second;
+  }
 
   void on_started(runtime::RequestId id, runtime::StartedOutput started) override;
   void on_token(runtime::RequestId id, runtime::TokenOutput token, std::string text) override;

@@ -131,8 +131,6 @@ void Engine::submit(Request request) {
   if (s->pages_needed > e.parts.cache.pages_total())
     return e.fail(id, exhausted("the request needs more KV memory than the model was given"));
   const bool restartable = s->request.generate.has_value();
-  if (e.sequences.contains(id))
-    return e.fail(id, invalid_argument("a request of that number runs"));
   if (!e.scheduler.add({id, s->request.scheduling, restartable})) {
     return e.fail(id, unavailable("the queue of this model is full"), FailureKind::kQueueFull,
                   e.options.queue_max, e.options.queue_max);

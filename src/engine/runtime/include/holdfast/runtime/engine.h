@@ -82,7 +82,8 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Refusals (unknown token, prompt over the context, queue full) go to the sink before it returns.
+  // Its id must not be that of a request under way (HF_CHECK). Refusals (unknown token, prompt over
+  // the context, queue full) go to the sink before it returns.
   void submit(Request request);
   // Ends a request with kCancelled before the next step; unknown ids are ignored.
   void cancel(RequestId id);
