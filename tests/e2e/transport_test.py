@@ -176,7 +176,8 @@ class Tls(Bare):
             self.authority.issue("rotated", 12)
             self.eventually(lambda: server.serial() == 12, "the new certificate is used")
             # A pair that does not work: the old one stays, also for a signal.
-            good = open(server.key).read()
+            with open(server.key) as f:
+                good = f.read()
             with open(server.key + ".bad", "w") as f:
                 f.write("no key\n")
             os.rename(server.key + ".bad", server.key)
@@ -270,7 +271,7 @@ class Reload(Bare):
                 self.assertEqual(answer["error"]["code"], "invalid_configuration")
                 self.assertNotIn(self.root, answer["error"]["message"])
                 self.assertEqual(server.get("/holdfast/v1/config"), before)
-                self.fails(2, ["config", "check", self.path], "")
+                self.fails(2, ["config", "check", self.path], ".")
             os.unlink(self.path)
             self.assertEqual(self.reload(server)[0], 400)
             self.assertEqual(server.get("/holdfast/v1/config"), before)

@@ -98,7 +98,6 @@ struct RequestParser::Impl {
   Request request;
   HttpError failure;
   State state = State::kHead;
-  bool needs_more = false;  // Beast has seen the start of a chunk header
 
   std::size_t fail(HttpError e) {
     failure = e;
@@ -161,7 +160,9 @@ std::size_t RequestParser::Impl::feed_body(std::string_view bytes) {
   if (bytes.empty()) return 0;
   // Beast asserts that a last chunk which is the first one comes back with at least the bytes that
   // can complete it: 0 CR LF CR LF. After another chunk a CR LF stands before it.
-  if (needs_more && parser.body_bytes == 0 && bytes.size() < 5 && bytes.front() == '0') return 0;
+  // However the bytes are cut: what is refused must not depend on it.
+  if (parser.chunked() && parser.body_bytes == 0 && bytes.size() < 5 && bytes.front() == '0')
+    return 0;
   // What is not consumed, or is consumed as a chunk header, is at most a header or the last chunk
   // with its trailer. 4: the CR LF pairs around it.
   const std::size_t header_max = limits.chunk_header_bytes_max + 4;
@@ -171,7 +172,7 @@ std::size_t RequestParser::Impl::feed_body(std::string_view bytes) {
     parser.chunk_header = false;
     const std::size_t n = parser.put({bytes.data() + used, bytes.size() - used}, error);
     used += n;
-    needs_more = error == beast::error::need_more;
+    const bool needs_more = error == beast::error::need_more;
     if (parser.too_large) return fail(kBodyTooLarge);
     if (parser.chunk_header && n > header_max) return fail(kLongChunk);
     if (needs_more) break;

@@ -165,6 +165,20 @@ TEST(RequestParser, LastChunkByteByByte) {
   EXPECT_EQ(parse(head + "0\r\nno colon\r\n\r\n", 1).state, State::kFailed);
 }
 
+// What is refused, and what is waited for, does not depend on how the bytes were cut.
+TEST(RequestParser, BeginningsOfALastChunkAgreeHoweverTheyAreCut) {
+  const std::string head = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const char* body : {"0", "0\r", "0\r-", "0\n", "0x", "0;", "0\r\n", "0\r\nX", "0\r\n\r",
+                           "0x\r\n", "0\r--", "0\r---", "0x\r\n\r\n", "00\r\n\r\n"}) {
+    const State whole = parse(head + body).state;
+    EXPECT_EQ(parse(head + body, 1).state, whole) << body;
+    EXPECT_EQ(parse(head + body, 3).state, whole) << body;
+  }
+  // A body that is not chunked may be as short.
+  EXPECT_EQ(parse("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n0", 1).state,
+            State::kDone);
+}
+
 TEST(RequestParser, LimitsAtAndAbove) {
   const auto line = [](std::size_t bytes) {
     const std::string text = "GET / HTTP/1.1";
