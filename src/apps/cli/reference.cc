@@ -5,6 +5,7 @@
 #include "holdfast/gateway/gateway.h"
 #include "holdfast/json/json.h"
 #include "holdfast/observe/metrics.h"
+#include "holdfast/router/router.h"
 
 namespace holdfast::cli {
 
@@ -89,6 +90,7 @@ std::string metrics_markdown() {
   observe::Registry registry;
   observe::register_process_metrics(registry);
   gateway::Gateway::declare_metrics(registry);
+  router::Router::declare_metrics(registry);
   std::string out =
       "# Metrics\n\n"
       "Generated from the table in the code. `GET /metrics` gives them as Prometheus text 0.0.4, "

@@ -262,6 +262,8 @@ EngineFacts NativeBackend::Impl::facts_of(const Slot& slot) const {
   f.context_length = info_number(info, "context");
   f.weights_bytes = info_number(info, "weights_bytes");
   f.kv_bytes = info_number(info, "kv_bytes");
+  f.kv_blocks = info_number(info, "kv_pages");
+  f.kv_block_tokens = static_cast<std::uint32_t>(info_number(info, "kv_page_tokens"));
   f.scratch_bytes = info_number(info, "scratch_bytes");
   if (const json::Value* s = info.find("speculation"); s != nullptr && s->is_string())
     f.speculation = s->as_string();

@@ -56,24 +56,24 @@ Failure unknown_model(std::string_view model) {
 
 }  // namespace
 
-Router::Impl::Impl(RouterOptions o, std::vector<Target> t, Environment e)
-    : options(o),
-      targets(std::move(t)),
-      env(e),
-      decisions_(env.metrics.counter(
+RouterMetrics::RouterMetrics(observe::Registry& registry)
+    : decisions(registry.counter(
           "holdfast_route_decisions_total",
           "Requests sent to a target, and why there: only, least_loaded, prefix, retry.",
           {"target", "reason"})),
-      requests_(env.metrics.counter("holdfast_upstream_requests_total",
-                                    "Requests sent to an upstream.", {"upstream"})),
-      errors_(env.metrics.counter("holdfast_upstream_errors_total",
-                                  "Requests that an upstream failed.", {"upstream"})),
-      latency_(env.metrics.histogram("holdfast_upstream_latency_seconds",
-                                     "From sending a request to an upstream to its end.",
-                                     observe::request_seconds_buckets(), {"upstream"})),
-      breaker_state_(env.metrics.gauge("holdfast_upstream_breaker_state",
-                                       "0: in use, 1: tried again, 2: failing and not tried.",
-                                       {"upstream"})) {
+      requests(registry.counter("holdfast_upstream_requests_total", "Requests sent to an upstream.",
+                                {"upstream"})),
+      errors(registry.counter("holdfast_upstream_errors_total", "Requests that an upstream failed.",
+                              {"upstream"})),
+      latency(registry.histogram("holdfast_upstream_latency_seconds",
+                                 "From sending a request to an upstream to its end.",
+                                 observe::request_seconds_buckets(), {"upstream"})),
+      breaker_state(registry.gauge("holdfast_upstream_breaker_state",
+                                   "0: in use, 1: tried again, 2: failing and not tried.",
+                                   {"upstream"})) {}
+
+Router::Impl::Impl(RouterOptions o, std::vector<Target> t, Environment e)
+    : options(o), targets(std::move(t)), env(e), metrics_(env.metrics) {
   for (std::size_t i = 0; i < targets.size(); ++i)
     states_.emplace_back(options.breaker, env.entropy);
   worker_ = std::thread([this] { work(); });
@@ -185,8 +185,8 @@ void Router::Impl::enter(std::size_t target, std::string_view reason) {
   if (targets[target].with_breaker) state.breaker.begin(now());
   ++state.under_way;
   ++state.requests;
-  decisions_.with({targets[target].name, reason}).add();
-  if (targets[target].with_breaker) requests_.with({targets[target].name}).add();
+  metrics_.decisions.with({targets[target].name, reason}).add();
+  if (targets[target].with_breaker) metrics_.requests.with({targets[target].name}).add();
 }
 
 bool Router::Impl::has_other(const ModelWays& model, std::size_t except) {
@@ -215,9 +215,9 @@ void Router::Impl::leave(std::size_t target, Verdict verdict, Instant began) {
   if (verdict == Verdict::kGood) state.breaker.succeeded();
   if (verdict == Verdict::kBad) state.breaker.failed(now());
   if (verdict == Verdict::kNone) state.breaker.unknown();
-  if (verdict == Verdict::kBad) errors_.with({name}).add();
+  if (verdict == Verdict::kBad) metrics_.errors.with({name}).add();
   if (verdict == Verdict::kGood)
-    latency_.with({name}).observe(std::chrono::duration<double>(now() - began).count());
+    metrics_.latency.with({name}).observe(std::chrono::duration<double>(now() - began).count());
   const BreakerState after = state.breaker.state(now());
   if (before != after) {
     env.logger.warn("route.breaker", {{"target", name}, {"state", breaker_state_name(after)}});
@@ -302,7 +302,7 @@ void Router::Impl::refresh_metrics() {
   for (std::size_t i = 0; i < targets.size(); ++i) {
     if (!targets[i].with_breaker) continue;
     const BreakerState state = states_[i].breaker.state(now());
-    breaker_state_.with({targets[i].name})
+    metrics_.breaker_state.with({targets[i].name})
         .set(state == BreakerState::kClosed     ? 0
              : state == BreakerState::kHalfOpen ? 1
                                                 : 2);
@@ -413,6 +413,10 @@ void Router::unload(std::string model, backend::Done<std::monostate> done) {
   backend::Backend* target = impl_->first_with(model);
   if (target == nullptr) return done(unknown_model(model));
   target->unload(std::move(model), std::move(done));
+}
+
+void Router::declare_metrics(observe::Registry& registry) {
+  const RouterMetrics declared(registry);
 }
 
 }  // namespace holdfast::router

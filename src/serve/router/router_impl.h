@@ -27,6 +27,16 @@ struct ModelWays {
   std::vector<Candidate> ways;
 };
 
+struct RouterMetrics {
+  explicit RouterMetrics(observe::Registry& registry);
+
+  observe::Family<observe::Counter>& decisions;
+  observe::Family<observe::Counter>& requests;
+  observe::Family<observe::Counter>& errors;
+  observe::Family<observe::Histogram>& latency;
+  observe::Family<observe::Gauge>& breaker_state;
+};
+
 class Router::Impl : public std::enable_shared_from_this<Router::Impl> {
  public:
   Impl(RouterOptions o, std::vector<Target> t, Environment e);
@@ -85,11 +95,7 @@ class Router::Impl : public std::enable_shared_from_this<Router::Impl> {
   void enter(std::size_t target, std::string_view reason);
   void work();
 
-  observe::Family<observe::Counter>& decisions_;
-  observe::Family<observe::Counter>& requests_;
-  observe::Family<observe::Counter>& errors_;
-  observe::Family<observe::Histogram>& latency_;
-  observe::Family<observe::Gauge>& breaker_state_;
+  RouterMetrics metrics_;
 
   std::mutex mutex_;  // of what follows; never held while a backend or an observer is called
   std::vector<TargetState> states_;

@@ -55,6 +55,9 @@ class Router final : public backend::Backend {
   Router(RouterOptions options, std::vector<Target> targets, Environment environment);
   ~Router() override;
 
+  // Registers every metric that a router fills, for documents.
+  static void declare_metrics(observe::Registry& registry);
+
   std::vector<backend::ModelFacts> models() override;
   backend::Stats stats() override;
   std::vector<backend::RouteFacts> routes() override;
