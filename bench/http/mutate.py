@@ -85,7 +85,8 @@ class Run:
         # The first answer of each connection; what was pipelined behind it is looked at for its status only.
         found = [line[9:12] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
         self.statuses.update(found or [b"none"])
-        if any(s[:1] == b"5" for s in found):
+        # 505 says that the client asked for another version of HTTP, and is in the list of answers.
+        if any(s[:1] == b"5" and s != b"505" for s in found):
             self.bad.append(data)
 
     async def worker(self):

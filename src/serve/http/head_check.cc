@@ -93,12 +93,25 @@ std::size_t HeadScanner::scan(std::string_view bytes) {
   return 0;
 }
 
+namespace {
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// " HTTP/2.0".
+bool is_version(std::string_view text) {
+  return text.starts_with(" HTTP/") && is_digit(text[6]) && text[7] == '.' && is_digit(text[8]);
+}
+
+}  // namespace
+
 std::optional<HttpError> check_head(std::string_view head) {
   const std::size_t first_end = head.find("\r\n");
   const std::string_view request_line = head.substr(0, first_end);
   if (request_line.size() < 9) return kBadRequest;
   const std::string_view version = request_line.substr(request_line.size() - 9);
-  if (version.substr(0, 6) == " HTTP/" && version != " HTTP/1.1" && version != " HTTP/1.0") {
+  if (version != " HTTP/1.1" && version != " HTTP/1.0") {
+    // A version that exists, or could, is answered as such; anything else is no request line.
+    if (!is_version(version)) return kBadRequest;
     return HttpError{505, "http_version_not_supported", "Only HTTP/1.0 and HTTP/1.1 are offered."};
   }
   const bool http11 = version == " HTTP/1.1";

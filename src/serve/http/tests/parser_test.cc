@@ -118,6 +118,10 @@ TEST(RequestParser, RefusesBadRequestLines) {
       {"GET / HTTP/1.1\r\n\r\n", 400},  // no Host
       {"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505},
       {"GET / HTTP/1.2\r\nHost: h\r\n\r\n", 505},
+      {"GET / HTTP/1.!\r\nHost: h\r\n\r\n", 400},
+      {"GET / HTTP/1,1\r\nHost: h\r\n\r\n", 400},
+      {"GET / HTTP/x.1\r\nHost: h\r\n\r\n", 400},
+      {"GET / http/1.1\r\nHost: h\r\n\r\n", 400},
       {"GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"GET /\r\nHost: h\r\n\r\n", 400},
       {"GET /%zz HTTP/1.1\r\nHost: h\r\n\r\n", 400},
