@@ -63,22 +63,28 @@ class Node:
         return self.process.wait(timeout=PATIENCE_S)
 
 
-def request(port, method, path, body=None, headers=None):
-    """(status, headers, body) of one request on a connection of its own."""
+def request(port, method, path, body=None, headers=None, pause=0):
+    """(status, headers, body) of one request on a connection of its own; the body comes `pause` seconds after the head."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         data = None if body is None else json.dumps(body)
-        connection.request(method, path, data,
-                           {"content-type": "application/json"} | (headers or {}))
+        connection.putrequest(method, path)
+        length = {} if data is None else {"content-length": str(len(data))}
+        for name, value in ({"content-type": "application/json"} | length | (headers or {})).items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        if data is not None:
+            time.sleep(pause)
+            connection.send(data.encode())
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read().decode()
     finally:
         connection.close()
 
 
-def chat(port, content, headers=None, **more):
+def chat(port, content, headers=None, pause=0, **more):
     body = {"model": "tiny:latest", "messages": [{"role": "user", "content": content}]} | more
-    return request(port, "POST", "/v1/chat/completions", body, headers)
+    return request(port, "POST", "/v1/chat/completions", body, headers, pause)
 
 
 def traffic(port):

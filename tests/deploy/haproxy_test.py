@@ -75,7 +75,7 @@ class Load:
             # A few last longer than a look at the health of a node.
             words = "say " + "abc " * (40 if n % 5 == 0 else 3)
             try:
-                status, got, body = common.chat(self.port, words, headers, stream=stream)
+                status, got, body = common.chat(self.port, words, headers, pause=0.02 * (n % 3), stream=stream)
                 good = status == 200 and ("data: [DONE]" in body if stream else
                                           json.loads(body)["choices"][0]["finish_reason"] == "stop")
                 problem = None if good else f"{status} {body[-200:]}"
@@ -102,11 +102,16 @@ def check_affinity(port):
         status, got, _ = common.chat(port, "hi", headers)
         assert status == 200
         return got["x-served-by"]
+
+    def loyal(all_headers):
+        # A node that is still busy with the last request for a moment may pass one on: it is bounded to 1.5 times the mean.
+        nodes = collections.Counter(node(h) for h in all_headers)
+        return nodes.most_common(1)[0][1] >= 0.8 * len(all_headers)
     for headers in ({"x-session-affinity": "s1"}, {"authorization": "Bearer k1"}, {"x-api-key": "k2"}):
-        assert len({node(headers) for _ in range(5)}) == 1, headers
+        assert loyal([headers] * 20), headers
     assert len({node({"authorization": f"Bearer key-{i}"}) for i in range(30)}) == 3
     # The session wins over the key.
-    assert len({node({"x-session-affinity": "s2", "authorization": f"Bearer key-{i}"}) for i in range(10)}) == 1
+    assert loyal([{"x-session-affinity": "s2", "authorization": f"Bearer key-{i}"} for i in range(20)])
 
 
 def check_streaming(port):
@@ -152,7 +157,8 @@ def changes_under_load(work, program, front, nodes, ports, pause):
         settled = load.served()["n1"]
         wait_for_load(load, "n2", 20)
         assert load.served()["n1"] - settled <= CLIENTS, "a drained node still gets sessions"
-        assert nodes[0].stop() == 0
+        nodes[0].drain()
+        assert nodes[0].process.wait(timeout=common.PATIENCE_S) == 0
         nodes[0] = common.Node(program, ports[0])
         tell(work, "set server holdfast/n1 state ready")
         wait_for_load(load, "n1", 5)
