@@ -19,7 +19,9 @@ class Keys(Case):
         headers = {} if key is None else {"Authorization": "Bearer " + key}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
-        return answer.status, answer.read().decode(), answer
+        text = answer.read().decode()
+        connection.close()
+        return answer.status, text, answer
 
     def wait_for(self, condition):
         """Within the second that is promised, and half a one for a busy machine."""
