@@ -58,10 +58,12 @@ TEST(ProcessCpu, NamesMayHoldAnything) {
 }
 
 TEST(ProcessCpu, OfThisProcess) {
+  // The kernel counts in ticks, and on a busy machine a while passes until this process has had one.
   const auto start = std::chrono::steady_clock::now();
-  while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(50)) {
-  }
-  EXPECT_GT(process_cpu_seconds(::getpid()).value_or(0), 0);
+  double seconds = 0;
+  while (seconds == 0 && std::chrono::steady_clock::now() - start < std::chrono::seconds(30))
+    seconds = process_cpu_seconds(::getpid()).value_or(0);
+  EXPECT_GT(seconds, 0);
 }
 
 TEST(ProcessMemory, WhatTheKernelTells) {
