@@ -71,7 +71,9 @@ class Run:
 
     async def one(self):
         data = mutate(self.rng, self.corpus)
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        # Many source addresses: the ports of one are used up by connections that have just ended.
+        source = (f"127.0.0.{2 + self.left % 200}", 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=source)
         answer = b""
         try:
             writer.write(data)
