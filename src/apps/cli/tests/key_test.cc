@@ -100,8 +100,7 @@ TEST_F(KeyCommand, RevokeAndRotate) {
   EXPECT_EQ(key({"revoke", second}).status, 0);
   const json::Value list = key({"ls", "--json"}).json();
   ASSERT_EQ(list.as_array().size(), 2u);
-  for (const json::Value& k : list.as_array())
-    EXPECT_EQ(k.find("state")->as_string(), "revoked");
+  for (const json::Value& k : list.as_array()) EXPECT_EQ(k.find("state")->as_string(), "revoked");
   EXPECT_THAT(key({"ls"}).out, HasSubstr("revoked"));
   EXPECT_EQ(key({"ls", "-q"}).out, id + "\n" + second + "\n");
 }

@@ -58,7 +58,8 @@ TEST(ProcessCpu, NamesMayHoldAnything) {
 }
 
 TEST(ProcessCpu, OfThisProcess) {
-  // The kernel counts in ticks, and on a busy machine a while passes until this process has had one.
+  // The kernel counts in ticks, and on a busy machine a while passes until this process has had
+  // one.
   const auto start = std::chrono::steady_clock::now();
   double seconds = 0;
   while (seconds == 0 && std::chrono::steady_clock::now() - start < std::chrono::seconds(30))
