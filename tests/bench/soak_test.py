@@ -106,6 +106,8 @@ class Growth(unittest.TestCase):
         self.assertEqual(len(self.grown(engine_bytes=93_001)), 1)
         self.assertEqual(self.grown(engine_bytes=87_000), [])
         self.assertEqual(len(self.grown(engine_bytes=86_999)), 1)
+        self.assertEqual(self.grown(server_bytes=11_000), [])
+        self.assertEqual(len(self.grown(server_bytes=11_001)), 1)
         for field in list(self.BEFORE)[2:]:
             self.assertEqual(len(self.grown(**{field: self.BEFORE[field] + 1})), 1, field)
             self.assertEqual(self.grown(**{field: self.BEFORE[field] - 1}), [], field)
