@@ -371,9 +371,9 @@ void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config
       }
     }
     if (stopping) break;
-    if (!engine.idle()) config.turns->begin();
+    config.mark->set_busy(!engine.idle());
     engine.step();
-    config.turns->end(!engine.idle());
+    if (engine.idle()) config.mark->set_busy(false);
   }
   channel.shut_down();
   receiving.join();
@@ -402,10 +402,10 @@ json::Value sandbox_json(const jail::JailReport& report) {
 }
 
 // Descriptors that the gateway hands over: the pack, the draft model's pack where there is one, and
-// the memory by which engines take turns.
+// the memory in which engines show that they compute.
 constexpr int kPackFd = 4;
 constexpr int kDraftPackFd = 5;
-constexpr int kTurnsFd = 6;
+constexpr int kBoardFd = 6;
 
 // Receives Load, loads, and says Ready. Nothing is returned where it failed: the gateway was told.
 std::unique_ptr<LoadedModel> load(wire::Channel& channel, const jail::JailReport& report,
@@ -439,7 +439,7 @@ int run_engine(const HostOptions& options) {
   platform::CpuFeatures::detect();
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kEngine;
-  profile.keep_fds = {options.control_fd, kPackFd, kDraftPackFd, kTurnsFd};
+  profile.keep_fds = {options.control_fd, kPackFd, kDraftPackFd, kBoardFd};
   const auto report = jail::enter_jail(profile);
   if (!report.ok()) {
     std::fprintf(stderr, "holdfast-engine: %s\n", report.error().to_string().c_str());

@@ -8,6 +8,7 @@
 #include "holdfast/base/checked.h"
 #include "holdfast/base/units.h"
 #include "holdfast/kernels/select.h"
+#include "holdfast/platform/clock.h"
 #include "holdfast/platform/cpu.h"
 #include "holdfast/quant/packed.h"
 #include "holdfast/vault/pack_reader.h"
@@ -21,9 +22,8 @@ namespace {
 // Each chunk is verified while it is in the second-level cache.
 constexpr std::uint64_t kChunksPerRead = platform::kLargeBufferAlignment / vault::kChunkBytes;
 constexpr std::size_t kCpusMax = 4096;
-// Beside an engine that computes, loading gets a thirteenth of the time: its tokens become 8 %
-// slower.
-constexpr std::uint32_t kLoadingCost = 12;
+// Beside an engine that computes, loading pauses for so many times the time that a piece took.
+constexpr std::uint32_t kGiveWayTimes = 16;
 // A context below this helps nobody: then the model is refused instead of being cut down.
 constexpr std::uint32_t kContextWorthHaving = 512;
 
@@ -148,8 +148,8 @@ class PayloadReader {
 
   // Has chunks up to `end` done next, with those that were not done yet. Not while threads help.
   void extend(std::uint64_t end) { end_ = end; }
-  // Does chunks until all have been taken, or another engine waits for its turn.
-  void help(const platform::StepLease& turns) {
+  // Does chunks until all have been taken; one piece of them where other engines compute.
+  void help(const platform::BusyMark& mark) {
     do {
       std::uint64_t begin = next_.load(std::memory_order_relaxed);
       std::uint64_t count = 0;
@@ -162,7 +162,7 @@ class PayloadReader {
       const std::lock_guard lock(mutex_);
       if (!failure_) failure_ = s.error();
       next_ = end_;
-    } while (!turns.wanted());
+    } while (!mark.others_busy());
   }
   // Once nobody helps any more.
   bool done() const { return next_ >= end_; }
@@ -427,12 +427,12 @@ class Loader {
     reader.extend(
         std::min(pack.payload_chunks(),
                  round_up(objects_end, kChunksPerRead * vault::kChunkBytes) / vault::kChunkBytes));
-    HF_TRY(read_in_turns(reader, [](tensor::Worker&) {}));
+    HF_TRY(read_beside_others(reader, [](tensor::Worker&) {}));
     const ByteView object = object_view(pack, vault::ObjectKind::kTokenizer, payload.view());
     if (object.empty()) return corrupt("the model pack has no tokenizer");
     Result<std::unique_ptr<tokenizer::Tokenizer>> tokenizer = internal_error("not loaded");
     reader.extend(pack.payload_chunks());
-    HF_TRY(read_in_turns(reader, [&](tensor::Worker& worker) {
+    HF_TRY(read_beside_others(reader, [&](tensor::Worker& worker) {
       if (worker.index() + 1 == worker.count()) tokenizer = tokenizer::Tokenizer::load(object);
     }));
     HF_TRY_ASSIGN(loaded_->tokenizer, std::move(tokenizer));
@@ -442,15 +442,16 @@ class Loader {
   // What the reader was told to do, on all threads, one piece at a time where other engines
   // compute; each thread calls `first` before its first piece.
   template <typename First>
-  Status read_in_turns(PayloadReader& reader, First first) {
-    platform::StepLease& turns = *config_.turns;
+  Status read_beside_others(PayloadReader& reader, First first) {
+    const platform::BusyMark& mark = *config_.mark;
     for (bool begun = false; !begun || !reader.done(); begun = true) {
-      turns.begin();
+      const std::int64_t before = platform::system_clock().monotonic_ns();
       loaded_->team->run([&](tensor::Worker& worker) {
         if (!begun) first(worker);
-        reader.help(turns);
+        reader.help(mark);
       });
-      turns.end(!reader.done(), kLoadingCost);
+      const std::int64_t worked = platform::system_clock().monotonic_ns() - before;
+      if (!reader.done()) mark.give_way(std::chrono::nanoseconds(worked), kGiveWayTimes);
     }
     return reader.result();
   }
@@ -515,10 +516,10 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   HF_TRY(m.text("template", c.template_text));
   HF_TRY(m.number("memory_limit_bytes", c.memory_limit_bytes, 0, std::int64_t{1} << 60));
   HF_TRY(m.number("draft_pack_fd", c.draft_pack_fd, 4, 1023));
-  int turns_fd = -1;
-  std::uint32_t turns_slot = 0;
-  HF_TRY(m.number("turns_fd", turns_fd, 4, 1023));
-  HF_TRY(m.number("turns_slot", turns_slot, 0, platform::kStepSlotsMax - 1));
+  int board_fd = -1;
+  std::uint32_t board_place = 0;
+  HF_TRY(m.number("board_fd", board_fd, 4, 1023));
+  HF_TRY(m.number("board_place", board_place, 0, platform::kBusyPlacesMax - 1));
   std::string speculation = "off";
   HF_TRY(m.text("speculation", speculation));
   HF_TRY_ASSIGN(c.speculation, parse_speculation(speculation));
@@ -526,8 +527,8 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   const std::optional<kvcache::KvType> type = kernels::find_kv_type(kv_type);
   if (!type) return invalid_argument("unsupported kv_type " + kv_type);
   c.kv_type = *type;
-  if (turns_fd >= 0) {
-    HF_TRY_ASSIGN(*c.turns, platform::StepLease::attach(turns_fd, turns_slot));
+  if (board_fd >= 0) {
+    HF_TRY_ASSIGN(*c.mark, platform::BusyMark::attach(board_fd, board_place));
   }
   if (load != "read" && load != "mmap") return invalid_argument("unsupported load " + load);
   c.load = load == "mmap" ? LoadMode::kMap : LoadMode::kRead;

@@ -13,10 +13,10 @@
 #include "holdfast/kernels/kernel_table.h"
 #include "holdfast/kvcache/paged_kv_cache.h"
 #include "holdfast/model/model.h"
+#include "holdfast/platform/busy_board.h"
 #include "holdfast/platform/file.h"
 #include "holdfast/platform/huge_memory.h"
 #include "holdfast/platform/mapped_file.h"
-#include "holdfast/platform/step_lease.h"
 #include "holdfast/runtime/speculation.h"
 #include "holdfast/tensor/thread_team.h"
 #include "holdfast/tokenizer/tokenizer.h"
@@ -57,8 +57,8 @@ struct LoadConfig {
   std::uint64_t memory_limit_bytes = 0;  // 0: no limit
   runtime::SpeculationOptions speculation;
   int draft_pack_fd = -1;  // with Source::kModel: the model that guesses
-  // Turns among the engines of a server; one of its own where this engine is alone.
-  std::shared_ptr<platform::StepLease> turns = std::make_shared<platform::StepLease>();
+  // Shows the other engines of the server that this one computes, and this one what they do.
+  std::shared_ptr<platform::BusyMark> mark = std::make_shared<platform::BusyMark>();
 };
 
 // kInvalidArgument names the member that is unknown or out of range.

@@ -15,7 +15,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kControlFd = 3;
 constexpr int kPackFd = 4;
 constexpr int kDraftPackFd = 5;
-constexpr int kTurnsFd = 6;
+constexpr int kBoardFd = 6;
 // The child answers Hello before it has done any work.
 constexpr auto kHelloTimeout = std::chrono::seconds(20);
 constexpr auto kExitGrace = std::chrono::milliseconds(500);
@@ -64,8 +64,8 @@ Result<std::unique_ptr<EngineProcess>> EngineProcess::start(EngineProcessOptions
   if (options.verbose) spawn.argv.push_back("--verbose");
   spawn.fds = {{sockets.theirs.get(), kControlFd}, {options.pack.get(), kPackFd}};
   if (options.draft_pack.valid()) spawn.fds.push_back({options.draft_pack.get(), kDraftPackFd});
-  if (options.turns) self->turn_ = platform::StepLeasePool::take(options.turns);
-  if (self->turn_) spawn.fds.push_back({self->turn_->fd(), kTurnsFd});
+  if (options.board) self->place_ = platform::BusyBoard::take(options.board);
+  if (self->place_) spawn.fds.push_back({self->place_->fd(), kBoardFd});
   HF_TRY_ASSIGN(platform::Process process, platform::Process::spawn(spawn));
   self->process_.emplace(std::move(process));
   if (options.started_pid != nullptr) *options.started_pid = self->process_->pid();
@@ -105,9 +105,9 @@ Status EngineProcess::handshake(EngineProcessOptions& options) {
     return internal_error("the engine did not greet");
   options.config.set("pack_fd", kPackFd);
   if (options.draft_pack.valid()) options.config.set("draft_pack_fd", kDraftPackFd);
-  if (turn_) {
-    options.config.set("turns_fd", kTurnsFd);
-    options.config.set("turns_slot", turn_->number());
+  if (place_) {
+    options.config.set("board_fd", kBoardFd);
+    options.config.set("board_place", place_->number());
   }
   HF_TRY(channel_->send(wire::Load{json::write(options.config)}));
   HF_TRY_ASSIGN(const wire::Message ready,
@@ -130,7 +130,7 @@ void EngineProcess::stop() {
   }
   if (reader_.joinable()) reader_.join();
   if (process_) ignore_error(process_->terminate(kExitGrace), "reaped by the destructor");
-  turn_.reset();
+  place_.reset();
 }
 
 void EngineProcess::cancel_all() {

@@ -63,7 +63,7 @@ Loaded NativeBackend::Impl::start_engine(const ModelFacts& facts) {
   o.verbose = options.verbose;
   o.abandon = &abandon;
   o.started_pid = &loading_pid;
-  o.turns = turns;
+  o.board = board;
   o.load_timeout = load_timeout(facts.size_bytes);
   {
     const std::lock_guard lock(mutex);

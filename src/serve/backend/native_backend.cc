@@ -20,16 +20,6 @@ std::uint64_t count_ms(std::chrono::nanoseconds d) {
   return ms > 0 ? static_cast<std::uint64_t>(ms) : 0;
 }
 
-// As many as have processors of their own. Placed ones share their places, however many there are.
-std::uint32_t engines_at_once(const json::Object& config) {
-  const json::Value value(config);
-  const std::uint64_t threads = std::max<std::uint64_t>(info_number(value, "threads"), 1);
-  const json::Value* places = value.find("cpus");
-  if (places != nullptr && places->is_array() && !places->as_array().empty()) return 1;
-  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
-      info_number(value, "usable_cpus") / threads, 1, platform::kStepPermitsMax));
-}
-
 Failure too_many_waiters() {
   return {unavailable("too many requests wait for this model"), FailureKind::kOverloaded, 0, 0,
           count_ms(kRetryMin)};
@@ -73,8 +63,8 @@ Failure shutting_down() {
 
 NativeBackend::Impl::Impl(NativeBackendOptions o, std::shared_ptr<ModelCatalog> c)
     : options(std::move(o)), catalog(std::move(c)) {
-  auto pool = platform::StepLeasePool::create(engines_at_once(options.engine_config));
-  if (pool.ok()) turns = std::move(*pool);
+  auto made = platform::BusyBoard::create();
+  if (made.ok()) board = std::move(*made);
 }
 
 void NativeBackend::Impl::with_engine(const std::string& model, const WaitOptions& how,
@@ -458,7 +448,7 @@ void NativeBackend::load(std::string model, std::optional<std::chrono::milliseco
                          Done<EngineFacts> done) {
   WaitOptions how;
   how.keep_alive = keep_alive ? keep_alive : impl_->idle_time();
-  how.management = true;
+  how.management = keep_alive.has_value();
   impl_->with_engine(model, how,
                      [impl = impl_, done = std::move(done)](std::variant<Lease, Failure> got) {
                        if (Failure* failure = std::get_if<Failure>(&got))

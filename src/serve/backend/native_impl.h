@@ -140,8 +140,8 @@ struct NativeBackend::Impl : std::enable_shared_from_this<NativeBackend::Impl> {
 
   const NativeBackendOptions options;
   const std::shared_ptr<ModelCatalog> catalog;
-  // The processors' time is shared out among engines by it; null where the system cannot.
-  std::shared_ptr<platform::StepLeasePool> turns;
+  // Which engines compute now: a load makes room for them. Null where the system cannot.
+  std::shared_ptr<platform::BusyBoard> board;
 
   mutable std::mutex mutex;  // of what follows; never held while a callback runs
   // Idle time of a model whose loader named none.

@@ -15,8 +15,8 @@
 
 #include "holdfast/base/result.h"
 #include "holdfast/json/json.h"
+#include "holdfast/platform/busy_board.h"
 #include "holdfast/platform/process.h"
-#include "holdfast/platform/step_lease.h"
 #include "holdfast/platform/unique_fd.h"
 #include "holdfast/wire/channel.h"
 #include "holdfast/wire/messages.h"
@@ -34,8 +34,9 @@ struct EngineProcessOptions {
   const std::atomic<bool>* abandon = nullptr;
   // Receives the child's process id as soon as there is one: a start can be watched.
   std::atomic<pid_t>* started_pid = nullptr;
-  // The child computes in turns with the others of this pool; empty: whenever it wants.
-  std::shared_ptr<platform::StepLeasePool> turns;
+  // Where the child shows that it computes, and sees whether others do while it loads; may be
+  // empty.
+  std::shared_ptr<platform::BusyBoard> board;
 };
 
 // Thread-safe. Answers arrive on a thread of its own.
@@ -90,7 +91,7 @@ class EngineProcess {
   void lose_all();
   void cancel_all();
 
-  std::unique_ptr<platform::StepLeasePool::Slot> turn_;  // given back after the process's end
+  std::unique_ptr<platform::BusyBoard::Place> place_;  // given back after the process's end
   std::optional<platform::Process> process_;
   std::unique_ptr<wire::Channel> channel_;
   json::Value info_;
