@@ -8,8 +8,8 @@
 #include "holdfast/base/checked.h"
 #include "holdfast/base/units.h"
 #include "holdfast/kernels/select.h"
-#include "holdfast/platform/clock.h"
 #include "holdfast/platform/cpu.h"
+#include "holdfast/platform/process.h"
 #include "holdfast/quant/packed.h"
 #include "holdfast/vault/pack_reader.h"
 
@@ -22,8 +22,10 @@ namespace {
 // Each chunk is verified while it is in the second-level cache.
 constexpr std::uint64_t kChunksPerRead = platform::kLargeBufferAlignment / vault::kChunkBytes;
 constexpr std::size_t kCpusMax = 4096;
-// Beside an engine that computes, loading pauses for so many times the time that a piece took.
-constexpr std::uint32_t kGiveWayTimes = 16;
+// Beside an engine that computes, loading pauses for so many times the processor time that each
+// thread spent on a piece. That takes a twentieth of the cores; what it holds up at the barriers of
+// the others comes to about as much again.
+constexpr std::uint32_t kGiveWayTimes = 20;
 // A context below this helps nobody: then the model is refused instead of being cut down.
 constexpr std::uint32_t kContextWorthHaving = 512;
 
@@ -445,13 +447,13 @@ class Loader {
   Status read_beside_others(PayloadReader& reader, First first) {
     const platform::BusyMark& mark = *config_.mark;
     for (bool begun = false; !begun || !reader.done(); begun = true) {
-      const std::int64_t before = platform::system_clock().monotonic_ns();
+      const auto before = platform::own_cpu_time();
       loaded_->team->run([&](tensor::Worker& worker) {
         if (!begun) first(worker);
         reader.help(mark);
       });
-      const std::int64_t worked = platform::system_clock().monotonic_ns() - before;
-      if (!reader.done()) mark.give_way(std::chrono::nanoseconds(worked), kGiveWayTimes);
+      const auto worked = (platform::own_cpu_time() - before) / loaded_->team->size();
+      if (!reader.done()) mark.give_way(worked, kGiveWayTimes);
     }
     return reader.result();
   }

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <ctime>
 #include <string>
 #include <string_view>
 
@@ -70,6 +71,12 @@ ProcessUsage read_own_usage() {
         static_cast<double>(number_after(*stat, "btime")) + start_seconds_since_boot();
   }
   return u;
+}
+
+std::chrono::nanoseconds own_cpu_time() {
+  timespec t{};
+  if (::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0) return {};
+  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
 }
 
 // The second number of statm, in pages: readable also where the child gave up being dumpable.

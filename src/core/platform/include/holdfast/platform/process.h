@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -95,6 +96,8 @@ struct ProcessUsage {
   double start_unix_seconds = 0;
 };
 ProcessUsage read_own_usage();
+// Processor time that all threads of this process have used. No file is read: also inside a jail.
+std::chrono::nanoseconds own_cpu_time();
 // Resident memory of another process; 0 where /proc does not tell or there is none.
 std::uint64_t resident_bytes_of(pid_t pid);
 
