@@ -34,6 +34,7 @@ class Asking(threading.Thread):
                 if self.tokens == 3:
                     self.first.set()
         self.first.set()
+        self.connection.close()
 
     def done(self):
         self.join(TIMEOUT)
