@@ -171,20 +171,23 @@ void Scheduler::served(RequestId id, std::uint64_t tokens) {
 std::vector<RequestId> Scheduler::order(std::span<const RequestId> prompts) const {
   struct Place {
     std::size_t priority;
-    std::size_t turn;  // how many of its tenant come before it
+    std::size_t turn;   // how many of its tenant come before it
+    std::int64_t debt;  // of its tenant
     std::uint64_t admission;
     RequestId id;
   };
   std::vector<Place> places;
   for (const RequestId id : prompts) {
     const Entry& e = entries_.at(id);
-    places.push_back({index(e.job.scheduling.priority), 0, e.admission, id});
+    const Class& c = classes_[index(e.job.scheduling.priority)];
+    const std::int64_t credit = c.shares.find(e.job.scheduling.tenant)->second.credit;
+    places.push_back({index(e.job.scheduling.priority), 0, -credit, e.admission, id});
   }
   std::ranges::sort(places, {}, [](const Place& p) { return std::tie(p.priority, p.admission); });
   std::map<std::pair<std::size_t, std::string_view>, std::size_t> seen;
   for (Place& p : places) p.turn = seen[{p.priority, entries_.at(p.id).job.scheduling.tenant}]++;
-  std::ranges::sort(places, {},
-                    [](const Place& p) { return std::tie(p.priority, p.turn, p.admission); });
+  std::ranges::sort(
+      places, {}, [](const Place& p) { return std::tie(p.priority, p.turn, p.debt, p.admission); });
   std::vector<RequestId> out;
   for (const Place& p : places) out.push_back(p.id);
   return out;

@@ -77,7 +77,8 @@ class Scheduler {
   void served(RequestId id, std::uint64_t tokens);
 
   // The running requests whose prompts are being computed, in the order in which they are to get
-  // their share of a step: by class, then a turn for each tenant, then by arrival.
+  // their share of a step: by class, then a turn for each tenant, those with most credit first,
+  // then by arrival.
   std::vector<RequestId> order(std::span<const RequestId> prompts) const;
   // Those whose deadline is not after `now_ns`, waiting or running.
   std::vector<RequestId> expired(std::uint64_t now_ns) const;

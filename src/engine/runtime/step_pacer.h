@@ -30,11 +30,13 @@ class StepPacer {
  public:
   // 1.7 leaves room for the noise of a machine where the promise is 2.
   static constexpr std::array<double, kPriorities> kStretch = {1.35, 1.7, 4.0};
-  static constexpr std::array<double, kPriorities> kFinishSeconds = {0.025, 0.05, 0.2};
+  static constexpr std::array<double, kPriorities> kFinishSeconds = {0.04, 0.08, 0.25};
   static constexpr double kStepSecondsMax = 0.2;
   static constexpr double kAloneSecondsMax = 0.5;  // where only a newcomer could mind
-  static constexpr std::size_t kTokensMin = 4;     // beside answers
-  static constexpr std::size_t kUnmeasured = 16;   // until anything is known
+  // A prompt token costs less than a tenth of a step, so these stay within the promise; fewer would
+  // make a prompt wait for ever where times are misjudged.
+  static constexpr std::size_t kPacedMin = 6;
+  static constexpr std::size_t kUnmeasured = 16;  // until anything is known
 
   explicit StepPacer(std::size_t answers_max) : answers_(answers_max) {}
 
@@ -47,24 +49,19 @@ class StepPacer {
   };
   // Prompt tokens for a step, each at most `most`.
   struct Room {
-    std::size_t paced = 0;      // at least 1
+    std::size_t paced = 0;      // at least kPacedMin
     std::size_t finishing = 0;  // of prompts that end with the step
   };
-  Room room(const Load& load, std::size_t most);
+  Room room(const Load& load, std::size_t most) const;
   void observe(std::size_t answer_tokens, std::size_t prompt_tokens, double seconds);
 
  private:
-  // Seconds per prompt token depend on how many share the pass: [log2 of the number].
-  static constexpr std::size_t kBuckets = 16;
-  static std::size_t bucket(std::size_t tokens);
-  std::optional<double> token_seconds(std::size_t tokens) const;
   double answers_seconds(std::size_t tokens) const;
   std::size_t tokens_in(double seconds, std::size_t most) const;
 
   StepCosts answers_;
   bool answers_measured_ = false;
-  std::array<double, kBuckets> token_seconds_{};  // 0: not seen
-  std::uint32_t cautious_ = 0;                    // steps in which less than possible was tried
+  std::optional<double> token_seconds_;  // that a prompt token adds
 };
 
 // How many tokens of each prompt a step computes, in the order of their turns. Prompt i has left[i]

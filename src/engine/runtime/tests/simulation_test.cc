@@ -183,7 +183,7 @@ TEST(Simulation, CanaryTheCrowdWouldDelayItsOwn) { EXPECT_GT(slowdown(true), 5.0
 
 // Answers keep their pace while a long prompt is read.
 TEST(Simulation, ALongPromptDoesNotStopRunningAnswers) {
-  for (const double per_prompt_token_s : {1e-4, 6e-4, 5e-3}) {
+  for (const double per_prompt_token_s : {1e-4, 6e-4, 1e-3}) {
     SimulatedEngine engine;
     engine.per_prompt_token_s = per_prompt_token_s;
     engine.scheduler = {8, 1, 100};
