@@ -61,19 +61,24 @@ class Case(unittest.TestCase):
         return done
 
 
-def children_of(pid):
-    """Pids of the direct children, from /proc."""
+def pids_where(wanted):
+    """Pids of the living processes of whose fields in /proc/PID/stat, from the state on, `wanted` is true."""
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
                 with open(f"/proc/{entry}/stat") as f:
-                    after = f.read().rpartition(")")[2].split()
-                if int(after[1]) == pid and after[0] != "Z":
+                    fields = f.read().rpartition(")")[2].split()
+                if fields[0] != "Z" and wanted(fields):
                     found.append(int(entry))
             except OSError:
                 pass
     return found
+
+
+def children_of(pid):
+    """Pids of the direct children."""
+    return pids_where(lambda fields: int(fields[1]) == pid)
 
 
 def processor_seconds(pid):

@@ -13,10 +13,9 @@ import tempfile
 import time
 import unittest
 
-BIN = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "build/ci/bin"
-HOLDFAST = os.path.join(BIN, "holdfast")
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
+from harness import HOLDFAST, pids_where  # noqa: E402
 from upstream_stub import KEY, MODELS, Stub  # noqa: E402
 
 TIMEOUT = 60
@@ -57,17 +56,7 @@ def alive(pid):
 
 
 def in_group(group):
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat") as f:
-                    fields = f.read().rpartition(")")[2].split()
-                if int(fields[2]) == group and fields[0] != "Z":
-                    found.append(int(entry))
-            except OSError:
-                pass
-    return found
+    return pids_where(lambda fields: int(fields[2]) == group)
 
 
 class Server:
