@@ -1,5 +1,7 @@
 #include "bind_rules.h"
 
+#include "holdfast/http/address.h"
+
 namespace holdfast::cli {
 namespace {
 
@@ -11,9 +13,7 @@ constexpr std::string_view kTlsLine =
 }  // namespace
 
 bool is_loopback(std::string_view listen) {
-  const std::string_view host = listen.substr(0, listen.rfind(':'));
-  return host == "localhost" || host == "[::1]" ||
-         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == host.npos);
+  return http::is_loopback(listen.substr(0, listen.rfind(':')));
 }
 
 Result<BindTrust> check_bind(const BindFacts& facts) {

@@ -1,8 +1,6 @@
 #include "transfer_loop.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
-#include <netinet/in.h>
 
 #include <algorithm>
 #include <charconv>
@@ -13,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "holdfast/http/address.h"
 #include "holdfast/http/message.h"
 #include "holdfast/platform/thread.h"
 
@@ -131,16 +130,6 @@ TransferEnd end_of(CURLcode code, bool aborted) {
   }
 }
 
-bool is_loopback_host(const std::string& host) {
-  in_addr four{};
-  in6_addr six{};
-  if (::inet_pton(AF_INET, host.c_str(), &four) == 1) return (ntohl(four.s_addr) >> 24) == 127;
-  if (host.size() > 2 && host.front() == '[' &&
-      ::inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &six) == 1)
-    return IN6_IS_ADDR_LOOPBACK(&six);
-  return host == "localhost";  // which libcurl does not ask a name server for
-}
-
 // A part of a parsed URL; empty where it has none.
 std::string part_of(CURLU* url, CURLUPart part, unsigned flags = 0) {
   char* text = nullptr;
@@ -171,7 +160,7 @@ Result<UpstreamAddress> parse_upstream_url(const std::string& text) {
             " or fragment");
   }
   const std::string scheme = part_of(url.get(), CURLUPART_SCHEME);
-  out.local = is_loopback_host(part_of(url.get(), CURLUPART_HOST));
+  out.local = http::is_loopback(part_of(url.get(), CURLUPART_HOST));
   if (scheme != "https" && !(scheme == "http" && out.local)) {
     return invalid_argument("'" + text + "' must be https: only this machine may be http")
         .with_hint("write https://HOST, http://127.0.0.1:PORT or unix:/PATH");

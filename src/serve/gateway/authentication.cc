@@ -2,27 +2,12 @@
 
 #include <algorithm>
 
+#include "holdfast/http/address.h"
+
 namespace holdfast::gateway {
 namespace {
 
 constexpr std::string_view kLocalTenant = "local";
-
-std::string_view host_of(std::string_view address) {
-  if (address.substr(0, 1) == "[") return address.substr(1, address.find(']') - 1);
-  return address.substr(0, address.rfind(':'));
-}
-
-bool is_loopback_host(std::string_view host) {
-  return host.substr(0, 4) == "127." || host == "::1" || host.substr(0, 11) == "::ffff:127.";
-}
-
-// A proxy that is named as 10.0.0.1 may connect to a listener of both families.
-std::string_view without_mapping(std::string_view host) {
-  constexpr std::string_view kMapped = "::ffff:";
-  const bool mapped =
-      host.substr(0, kMapped.size()) == kMapped && host.find('.') != std::string_view::npos;
-  return mapped ? host.substr(kMapped.size()) : host;
-}
 
 PrincipalPtr local_principal() {
   auto out = std::make_shared<identity::Principal>();
@@ -93,9 +78,9 @@ PrincipalPtr Authenticator::unix_principal(const http::Peer& peer) const {
 // Where proxies take the TLS off, only they and this machine speak plain HTTP to us.
 bool Authenticator::from_outside(const http::Peer& peer) const {
   if (options_.proxies.empty() || peer.kind == http::Peer::Kind::kUnix) return false;
-  const std::string_view host = without_mapping(host_of(peer.address));
-  return !is_loopback_host(host) && std::find(options_.proxies.begin(), options_.proxies.end(),
-                                              host) == options_.proxies.end();
+  const std::string_view host = http::without_mapping(http::host_name(peer.address));
+  return !http::is_loopback(host) && std::find(options_.proxies.begin(), options_.proxies.end(),
+                                               host) == options_.proxies.end();
 }
 
 std::variant<PrincipalPtr, ApiError> Authenticator::check(const http::Request& request) {

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "holdfast/gateway/tracing.h"
+#include "holdfast/http/address.h"
 
 namespace holdfast::gateway {
 namespace {
@@ -82,13 +83,8 @@ Result<std::uint64_t> parse_number(const Variables& variables, std::string_view 
   return value;
 }
 
-// A name that only looks like a loopback address ("127.0.0.1.example") has other characters.
 bool is_this_machine(const http::Endpoint& endpoint) {
-  const std::string_view host = endpoint.host;
-  if (!endpoint.unix_path.empty() || host == "localhost" || host == "::1" || host == "[::1]")
-    return true;
-  return host.starts_with("127.") &&
-         std::ranges::all_of(host, [](char c) { return (c >= '0' && c <= '9') || c == '.'; });
+  return !endpoint.unix_path.empty() || http::is_loopback(endpoint.host);
 }
 
 Status read_endpoint(const Variables& variables, TraceOptions& out) {

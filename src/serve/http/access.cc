@@ -2,13 +2,10 @@
 
 #include <algorithm>
 
+#include "holdfast/http/address.h"
+
 namespace holdfast::http {
 namespace {
-
-bool is_loopback(std::string_view address) {
-  return address == "::1" || address.substr(0, 4) == "127." ||
-         address.substr(0, 11) == "::ffff:127.";
-}
 
 bool origin_allowed(const AccessOptions& options, std::string_view origin) {
   return std::find(options.cors_origins.begin(), options.cors_origins.end(), origin) !=
@@ -19,21 +16,12 @@ bool host_allowed(const AccessOptions& options, std::string_view host, std::stri
   const std::string_view name = host_name(host);
   if (name.empty()) return false;
   if (name == local) return true;
-  if (is_loopback(local) && (equal_ignoring_case(name, "localhost") || is_loopback(name)))
-    return true;
+  if (is_loopback(without_mapping(local)) && is_loopback(without_mapping(name))) return true;
   return std::any_of(options.hosts.begin(), options.hosts.end(),
                      [&](const std::string& known) { return equal_ignoring_case(known, name); });
 }
 
 }  // namespace
-
-std::string_view host_name(std::string_view host) {
-  if (!host.empty() && host.front() == '[') {
-    const std::size_t end = host.find(']');
-    return end == std::string_view::npos ? std::string_view() : host.substr(1, end - 1);
-  }
-  return host.substr(0, host.find(':'));
-}
 
 std::optional<HttpError> check_access(const AccessOptions& options, const Request& request,
                                       std::string_view local_address) {

@@ -20,7 +20,4 @@ bool answer_preflight(const AccessOptions& options, const Request& request, Resp
 // CORS headers of an answer to an allowed origin.
 void add_cors_headers(const AccessOptions& options, const Request& request, Headers& headers);
 
-// "example.org:80" -> "example.org", "[::1]:80" -> "::1".
-std::string_view host_name(std::string_view host);
-
 }  // namespace holdfast::http

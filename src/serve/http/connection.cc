@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "access.h"
+#include "holdfast/http/address.h"
 #include "server_impl.h"
 
 namespace holdfast::http {
@@ -33,7 +34,6 @@ bool valid_request_id(std::string_view id) {
 }
 
 // "127.0.0.1:40312" -> "127.0.0.1".
-std::string_view host_of(std::string_view address) { return address.substr(0, address.rfind(':')); }
 
 std::string new_request_id(Server::Impl& server) {
   return server.hooks.new_request_id ? server.hooks.new_request_id()
@@ -56,13 +56,13 @@ Connection::Connection(std::shared_ptr<Server::Impl> server, StreamSocket socket
       timer_(server_->loop),
       tls_(std::move(session)),
       handshaking_(tls_ != nullptr) {
-  if (handshaking_) server_->handshakes.begin(host_of(peer_.address));
+  if (handshaking_) server_->handshakes.begin(host_name(peer_.address));
 }
 
 Connection::~Connection() { handshake_over(); }
 
 void Connection::handshake_over() {
-  if (std::exchange(handshaking_, false)) server_->handshakes.end(host_of(peer_.address));
+  if (std::exchange(handshaking_, false)) server_->handshakes.end(host_name(peer_.address));
 }
 
 void Connection::start() {

@@ -75,8 +75,8 @@ TEST_F(ServerTest, HostMustBeOurs) {
        {"localhost", "LOCALHOST:99", "127.0.0.1", "127.0.0.1:80", "[::1]:80", "Box.Example:1"}) {
     EXPECT_EQ(with_host(host), "200") << host;
   }
-  for (const char* host :
-       {"evil.example", "localhost.evil.example", "", "10.0.0.1", "box.example.org"}) {
+  for (const char* host : {"evil.example", "localhost.evil.example", "127.0.0.1.evil.example",
+                           "127.evil.example", "", "10.0.0.1", "box.example.org"}) {
     EXPECT_EQ(with_host(host), "421") << host;
   }
 }
