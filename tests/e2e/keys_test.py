@@ -56,6 +56,39 @@ class Keys(Case):
                 with open(os.path.join(folder, name), "rb") as f:
                     self.assertNotIn(key["key"][20:40].encode(), f.read(), name)
 
+    def cached(self, server, key, system):
+        """Tokens of the prompt that this caller had cached."""
+        body = CHAT | {"messages": [{"role": "system", "content": system}, {"role": "user", "content": "Hi"}]}
+        status, text, _ = self.ask(server, "POST", "/v1/chat/completions", body, key)
+        self.assertEqual(status, 200, text)
+        return json.loads(text)["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    def test_a_prompt_is_reused_by_its_tenant_and_by_others_only_if_the_operator_says_so(self):
+        mine = [self.create("--tenant", "acme")["key"] for _ in range(2)]
+        theirs = self.create("--tenant", "other")["key"]
+        private = "Answer as a pirate would. " * 20
+        public = "Answer as a clerk of the town hall would. " * 20
+        path = os.path.join(self.root, "clerk.txt")
+        with open(path, "w") as f:
+            f.write(public)
+        with Server(self, "--models.shared_prompts", path) as server:
+            self.assertEqual(self.cached(server, mine[0], private), 0)
+            self.assertGreaterEqual(self.cached(server, mine[0], private), 96)
+            self.assertGreaterEqual(self.cached(server, mine[1], private), 96)
+            self.assertEqual(self.cached(server, theirs, private), 0)
+            self.assertEqual(self.cached(server, mine[0], public), 0)
+            self.assertGreaterEqual(self.cached(server, theirs, public), 96)
+
+    def test_shared_prompts_that_cannot_be_read_are_an_error_at_start(self):
+        self.fails(3, ["serve", "--listen", "127.0.0.1:0", "--models.shared_prompts", self.root + "/none"],
+                   "models.shared_prompts: .*none")
+        for name, content in (("large", b"x" * (2**20 + 1)), ("binary", b"\xff\xfe")):
+            with open(os.path.join(self.root, name), "wb") as f:
+                f.write(content)
+            done = self.run_(["serve", "--listen", "127.0.0.1:0", "--models.shared_prompts", self.root + "/" + name])
+            self.assertNotEqual(done.returncode, 0)
+            self.assertRegex(done.stderr, f"error: .*shared_prompts.*{name}")
+
     def test_commands_with_and_without_a_key(self):
         admin = self.create("--role", "admin", "--tenant", "ops")
         user = self.create("--tenant", "acme")

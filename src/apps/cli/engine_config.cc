@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "holdfast/base/utf8.h"
 #include "holdfast/config/settings.h"
 #include "holdfast/platform/cpu.h"
 #include "holdfast/platform/filesystem.h"
@@ -16,6 +17,9 @@ namespace {
 constexpr std::string_view kAuto = "auto";
 constexpr std::string_view kOff = "off";
 constexpr std::string_view kDraftPrefix = "draft:";
+// As the engine limits them.
+constexpr std::size_t kSharedPromptsMax = 64;
+constexpr std::uint64_t kSharedPromptBytesMax = std::uint64_t{1} << 20;
 
 // Where compute threads run; empty: anywhere. Alone on a machine of one memory node the system
 // places them as well as we could, and beside others it can move them out of the way; on several
@@ -47,6 +51,29 @@ Status check_engine_settings(const config::Settings& settings) {
                             " is not available to this process");
   }
   return ok_status();
+}
+
+Result<json::Array> shared_prompts(const config::Settings& settings) {
+  const config::List& paths = settings.list(Setting::models_shared_prompts);
+  if (paths.size() > kSharedPromptsMax) {
+    return invalid_argument("models.shared_prompts names more than " +
+                            std::to_string(kSharedPromptsMax) + " files");
+  }
+  json::Array texts;
+  platform::PosixFileSystem files;
+  for (const std::string& path : paths) {
+    const auto bytes = platform::read_file(files, path, kSharedPromptBytesMax);
+    if (!bytes.ok()) {
+      Error error = bytes.error();
+      error.add_context("models.shared_prompts: " + path);
+      return error;
+    }
+    const std::string_view text = as_string_view(*bytes);
+    if (!is_valid_utf8(text))
+      return invalid_argument("models.shared_prompts: " + path + " is not UTF-8 text");
+    texts.emplace_back(std::string(text));
+  }
+  return texts;
 }
 
 std::string draft_model(const Context& context) {

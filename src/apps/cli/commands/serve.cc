@@ -229,6 +229,8 @@ Status ServerProcess::build() {
   backend::NativeBackendOptions b;
   HF_TRY_ASSIGN(b.engine_program, engine_program());
   b.engine_config = engine_config(context_);
+  HF_TRY_ASSIGN(json::Array shared, shared_prompts(s));
+  b.engine_config.set("shared_prompts", std::move(shared));
   if (flags_.kv_tokens > 0) b.engine_config.set("kv_tokens", flags_.kv_tokens);
   b.draft_model = draft_model(context_);
   b.keep_alive = s.duration(Setting::models_keep_alive);
