@@ -12,8 +12,8 @@ constexpr std::size_t kPageTokens = kvcache::PagedKvCache::kPageTokens;
 }  // namespace
 
 // An operator's prompt is one domain for all; a caller's cannot be named like it.
-std::string Engine::Impl::domain_of(const Sequence& s, std::size_t page) const {
-  return page < s.shared_pages ? "shared" : "own " + s.request.scheduling.cache_domain;
+std::string_view Engine::Impl::domain_of(const Sequence& s, std::size_t page) {
+  return page < s.shared_pages ? "shared" : std::string_view(s.own_domain);
 }
 
 kvcache::PrefixCache::PageTokens Engine::Impl::page_tokens(const Sequence& s,
@@ -43,7 +43,7 @@ std::vector<kvcache::PrefixCache::Node> Engine::Impl::known_pages(const Sequence
 
 // Whether all that it may ever need is free, or can be made free: what no sequence uses and none
 // that runs may still need.
-bool Engine::Impl::fits(Sequence& s, bool beside_own) {
+bool Engine::Impl::fits(const Sequence& s, bool beside_own) const {
   const kvcache::PagedKvCache& cache = parts.cache;
   const std::vector<kvcache::PrefixCache::Node> known = known_pages(s);
   std::size_t taken = cache.pages_in_use();
@@ -132,7 +132,7 @@ void Engine::Impl::catch_up(Sequence& s) {
 void Engine::Impl::index_pages(Sequence& s) {
   while (s.reuses && !s.index_full && (s.pages_indexed + 1) * kPageTokens <= s.computed) {
     const std::size_t page = s.pages_indexed;
-    const std::string domain = domain_of(s, page);
+    const std::string_view domain = domain_of(s, page);
     const auto tokens = page_tokens(s, page);
     auto node = prefixes.find(s.node, domain, tokens);
     if (node) {

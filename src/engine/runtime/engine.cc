@@ -119,6 +119,7 @@ void Engine::submit(Request request) {
     auto sampler = sampler::Sampler::create(std::move(g.sampling), e.vocab());
     if (!sampler.ok()) return e.fail(s->request.id, sampler.error());
     s->sampler.emplace(std::move(sampler).value());
+    s->own_domain = "own " + s->request.scheduling.cache_domain;
     s->reuses = e.options.prefix_pages_max > 0 && !s->request.scheduling.cache_domain.empty();
     for (const std::vector<std::int32_t>& shared : e.options.shared_prefixes) {
       const auto differ = std::ranges::mismatch(shared, s->request.tokens).in1 - shared.begin();

@@ -55,10 +55,10 @@ struct Engine::Impl {
 
   // Admission.
   void admit();
-  bool fits(Sequence& s, bool beside_own);
+  bool fits(const Sequence& s, bool beside_own) const;
   void start(Sequence& s);
   void preempt(Sequence& s);
-  std::string domain_of(const Sequence& s, std::size_t page) const;
+  static std::string_view domain_of(const Sequence& s, std::size_t page);
   kvcache::PrefixCache::PageTokens page_tokens(const Sequence& s, std::size_t page) const;
   std::size_t reusable_pages(const Sequence& s) const;
   std::vector<kvcache::PrefixCache::Node> known_pages(const Sequence& s) const;

@@ -41,19 +41,23 @@ void Scheduler::remove(RequestId id) {
   if (it == entries_.end()) return;
   Entry& e = it->second;
   Class& c = class_of(e);
-  Share& share = share_of(e);
   const std::string tenant = e.job.scheduling.tenant;
   if (e.runs) {
-    --share.running;
-    if (--per_tenant_[tenant] == 0) per_tenant_.erase(tenant);
-    std::erase(running_, id);
+    leave_place(e);
   } else {
-    std::erase(share.queue, id);
+    std::erase(share_of(e).queue, id);
     --c.waiting;
   }
   if (const auto deadline = e.job.scheduling.deadline_ns) deadlines_.erase({*deadline, id});
   entries_.erase(it);
   drop_share(c, tenant);
+}
+
+void Scheduler::leave_place(const Entry& e) {
+  --share_of(e).running;
+  const auto tenant = per_tenant_.find(e.job.scheduling.tenant);
+  if (--tenant->second == 0) per_tenant_.erase(tenant);
+  std::erase(running_, e.job.id);
 }
 
 bool Scheduler::runs_something(const std::string& tenant) const {
@@ -153,12 +157,8 @@ void Scheduler::admitted(RequestId id, std::uint64_t prompt_tokens) {
 void Scheduler::preempted(RequestId id) {
   Entry& e = entries_.at(id);
   HF_CHECK(e.runs);
-  Share& share = share_of(e);
-  const std::string& tenant = e.job.scheduling.tenant;
-  --share.running;
-  if (--per_tenant_[tenant] == 0) per_tenant_.erase(tenant);
-  std::erase(running_, id);
-  share.queue.push_front(id);
+  leave_place(e);
+  share_of(e).queue.push_front(id);
   ++class_of(e).waiting;
   e.runs = false;
 }

@@ -117,6 +117,7 @@ class Scheduler {
   std::optional<RequestId> pick(Class& c);
   std::optional<RequestId> victim(std::size_t above) const;
   Action make_way(std::size_t for_class) const;
+  void leave_place(const Entry& e);
   void drop_share(Class& c, const std::string& tenant);
 
   const SchedulerOptions options_;

@@ -27,19 +27,6 @@ std::chrono::milliseconds load_timeout(std::uint64_t bytes) {
          std::chrono::seconds(static_cast<std::int64_t>(bytes / kLoadBytesPerSecondMin));
 }
 
-std::uint64_t retry_ms(Clock::duration pause) {
-  return static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::milliseconds>(pause).count());
-}
-
-void add_counters(EngineFacts& to, const EngineFacts& from) {
-  to.draft_tokens += from.draft_tokens;
-  to.draft_accepted += from.draft_accepted;
-  to.prefix_queries += from.prefix_queries;
-  to.prefix_hits += from.prefix_hits;
-  to.preemptions += from.preemptions;
-  to.steps += from.steps;
-}
-
 }  // namespace
 
 // Under the mutex.
@@ -182,13 +169,13 @@ std::variant<Lease, Failure> NativeBackend::Impl::settle(Slot& slot, const Loade
     slot.state = ModelState::kCold;
     slot.failures = 1;
     slot.blocked_until = Clock::now() + options.restart_backoff;
-    failure.retry_after_ms = retry_ms(options.restart_backoff);
+    failure.retry_after_ms = count_ms(options.restart_backoff);
     return failure;
   }
   const auto pause = std::min<Clock::duration>(
       kFailureCooldown * (1u << std::min(slot.failures, 6u)), kFailureCooldownMax);
   ++slot.failures;
-  failure.retry_after_ms = retry_ms(pause);
+  failure.retry_after_ms = count_ms(pause);
   slot.state = ModelState::kFailed;
   slot.failure = failure;
   slot.blocked_until = Clock::now() + pause;

@@ -15,17 +15,26 @@ namespace {
 constexpr std::chrono::milliseconds kRetryMax = std::chrono::seconds(60);
 constexpr std::chrono::milliseconds kRetryMin = std::chrono::seconds(1);
 
-std::uint64_t count_ms(std::chrono::nanoseconds d) {
-  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(d).count();
-  return ms > 0 ? static_cast<std::uint64_t>(ms) : 0;
-}
-
 Failure too_many_waiters() {
   return {unavailable("too many requests wait for this model"), FailureKind::kOverloaded, 0, 0,
           count_ms(kRetryMin)};
 }
 
 }  // namespace
+
+std::uint64_t count_ms(std::chrono::nanoseconds d) {
+  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(d).count();
+  return ms > 0 ? static_cast<std::uint64_t>(ms) : 0;
+}
+
+void add_counters(EngineFacts& to, const EngineFacts& from) {
+  to.draft_tokens += from.draft_tokens;
+  to.draft_accepted += from.draft_accepted;
+  to.prefix_queries += from.prefix_queries;
+  to.prefix_hits += from.prefix_hits;
+  to.preemptions += from.preemptions;
+  to.steps += from.steps;
+}
 
 std::int64_t unix_now() { return platform::unix_seconds(platform::system_clock().wall_time()); }
 
@@ -226,12 +235,7 @@ EngineFacts NativeBackend::Impl::facts_of(const Slot& slot) const {
   f.restarts = slot.restarts;
   f.loaded_at = slot.loaded_at;
   f.load_ms = slot.load_ms;
-  f.draft_tokens += slot.before.draft_tokens;
-  f.draft_accepted += slot.before.draft_accepted;
-  f.prefix_queries += slot.before.prefix_queries;
-  f.prefix_hits += slot.before.prefix_hits;
-  f.preemptions += slot.before.preemptions;
-  f.steps += slot.before.steps;
+  add_counters(f, slot.before);
   f.waiting = std::min(slot.said.waiting, slot.active);
   f.running = slot.active - f.waiting;
   if (slot.active == 0) f.kv_usage = 0;

@@ -171,6 +171,10 @@ struct NativeBackend::Impl : std::enable_shared_from_this<NativeBackend::Impl> {
 
 // Names shared by the three parts.
 std::int64_t unix_now();
+// Milliseconds, rounded up; 0 for what is past.
+std::uint64_t count_ms(std::chrono::nanoseconds d);
+// Of an engine's predecessors to its own.
+void add_counters(EngineFacts& to, const EngineFacts& from);
 std::uint64_t info_number(const json::Value& info, std::string_view key);
 Failure failure_of(const Error& error);
 Failure shutting_down();

@@ -214,7 +214,6 @@ backend::GenerateRequest Generation::request_of(const Run& run) const {
   out.top_logprobs = spec_.top_logprobs;
   out.want_prompt_logprobs = spec_.echo && spec_.want_logprobs;
   out.keep_alive = spec_.keep_alive;
-  out.wait_for_load = spec_.wait_for_load;
   return out;
 }
 

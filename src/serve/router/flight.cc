@@ -95,7 +95,10 @@ Flight::Flight(std::shared_ptr<Router::Impl> router, ModelWays model, Arrival ar
 
 void Flight::start() {
   const auto target = router_->choose(model_, affinity_, std::nullopt, "");
-  if (target) return send(*target);
+  target ? send(*target) : end_without_route();
+}
+
+void Flight::end_without_route() {
   leave_queue();
   backend::Failure failure{unavailable("no backend can serve this model now", model_.id),
                            FailureKind::kNoRoute};
@@ -185,7 +188,8 @@ bool Flight::try_again(std::size_t target, const backend::Failure& failure) {
   const bool same =
       failure.kind == FailureKind::kUpstream && failure.error.code() == ErrorCode::kUnavailable;
   const std::lock_guard lock(mutex_);
-  if (started_ || cancelled_ || retried_ || !request_ || (!other && !same)) return false;
+  // What has started keeps no request: after the first byte nothing is said twice.
+  if (cancelled_ || retried_ || !request_ || (!other && !same)) return false;
   retried_ = true;
   return true;
 }
@@ -201,12 +205,7 @@ void Flight::send_again(std::size_t failed) {
   old.reset();
   if (cancelled || router_->stopping()) return end_cancelled();
   if (const auto target = router_->choose(model_, affinity_, failed, "retry")) return send(*target);
-  if (router_->choose_again(failed)) return send(failed);
-  leave_queue();
-  backend::Failure failure{unavailable("no backend can serve this model now", model_.id),
-                           FailureKind::kNoRoute};
-  failure.retry_after_ms = router_->retry_after_ms(model_);
-  observer_->on_error(std::move(failure));
+  router_->choose_again(failed) ? send(failed) : end_without_route();
 }
 
 void Flight::end_cancelled() {

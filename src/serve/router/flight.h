@@ -35,6 +35,7 @@ class Flight final : public std::enable_shared_from_this<Flight> {
   bool try_again(std::size_t target, const backend::Failure& failure);
   void send_again(std::size_t failed);
   void end_cancelled();
+  void end_without_route();
   void leave_queue();
 
   const std::shared_ptr<Router::Impl> router_;
