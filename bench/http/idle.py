@@ -4,16 +4,11 @@
 Opens connections to the server with the scripted engine, sends one request on each, leaves them open, and prints the resident
 memory of the server before and after."""
 import argparse
-import os
 import resource
 import socket
-import subprocess
 import time
 
-
-def resident_mib(pid):
-    with open(f"/proc/{pid}/statm") as f:
-        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+from scripted import resident_mib, start
 
 
 def main():
@@ -23,9 +18,7 @@ def main():
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    server = subprocess.Popen([options.build + "/tests/api/api_fake_server", str(options.connections + 100)],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    port = int(server.stdout.readline().strip().rpartition(":")[2])
+    server, port = start(options.build, "127.0.0.1:0", str(options.connections + 100))
     before = resident_mib(server.pid)
     connections = []
     for i in range(options.connections):

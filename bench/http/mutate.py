@@ -8,8 +8,9 @@ import asyncio
 import collections
 import os
 import random
-import subprocess
 import sys
+
+from scripted import resident_mib, start
 
 ROOT = os.path.dirname(os.path.abspath(__file__)) + "/../.."
 
@@ -104,11 +105,6 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def resident_mib(pid):
-    with open(f"/proc/{pid}/statm") as f:
-        return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build")
@@ -116,8 +112,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--connections", type=int, default=32)
     options = parser.parse_args()
-    server = subprocess.Popen([options.build + "/tests/api/api_fake_server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    port = int(server.stdout.readline().strip().rpartition(":")[2])
+    server, port = start(options.build)
     run = Run(port, options)
     wanted, run.left = run.left, min(2000, run.left)  # warm
     rest = wanted - run.left

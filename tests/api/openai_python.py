@@ -4,27 +4,15 @@
 usage: openai_python.py BASE_URL MODEL      (BASE_URL without /v1; the model may be any that is small)
 Prints one line per case; exit status 1 if one failed."""
 import sys
-import traceback
 
 import openai
+
+from cases import check, raises, run_all
 
 BASE, MODEL = sys.argv[1].rstrip("/"), sys.argv[2]
 MESSAGES = [{"role": "user", "content": "Name three colours."}]
 GREEDY = {"temperature": 0, "seed": 1, "max_tokens": 16}
 client = openai.OpenAI(base_url=BASE + "/v1", api_key="unused", max_retries=0, timeout=120)
-
-
-def check(condition, what):
-    if not condition:
-        raise AssertionError(what)
-
-
-def raises(kind, call):
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"expected {kind.__name__}")
 
 
 def chat(**more):
@@ -162,15 +150,4 @@ def case_cancelled_stream():
     check(chat().choices, "the server answers after a cancelled stream")
 
 
-failed = 0
-for name, case in list(globals().items()):
-    if not name.startswith("case_"):
-        continue
-    try:
-        case()
-        print("ok  ", name[5:])
-    except Exception:  # each case reports its own failure
-        failed += 1
-        print("FAIL", name[5:])
-        traceback.print_exc()
-sys.exit(1 if failed else 0)
+run_all(dict(globals()))

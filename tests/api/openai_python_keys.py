@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 import time
-import traceback
 
 import openai
+
+from cases import check, raises, run_all
 
 BASE, MODEL = sys.argv[1].rstrip("/"), sys.argv[2]
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -28,19 +29,6 @@ def client(key, retries=0):
 def chat(key, retries=0, **more):
     return client(key, retries).chat.completions.create(
         model=MODEL, messages=MESSAGES, **{"temperature": 0, "max_tokens": 4, **more})
-
-
-def check(condition, what):
-    if not condition:
-        raise AssertionError(what)
-
-
-def raises(kind, call):
-    try:
-        call()
-    except kind as error:
-        return error
-    raise AssertionError(f"expected {kind.__name__}")
 
 
 def case_a_key_lets_in():
@@ -104,17 +92,4 @@ def case_service_tier():
     check(chat(admin, service_tier="priority").service_tier == "priority", "priority")
 
 
-def main():
-    failed = 0
-    for name, case in [(n, f) for n, f in globals().items() if n.startswith("case_")]:
-        try:
-            case()
-            print(f"ok   {name[5:]}")
-        except Exception:
-            failed += 1
-            print(f"FAIL {name[5:]}\n{traceback.format_exc()}")
-    sys.exit(1 if failed else 0)
-
-
-if __name__ == "__main__":
-    main()
+run_all(dict(globals()))

@@ -19,19 +19,19 @@ GEMMA3 = os.environ.get("HOLDFAST_GEMMA3", "")
 TIMEOUT = 120
 
 
-class Case(unittest.TestCase):
-    """One data directory for all tests of a class, with SmolLM2 in it as `smol`."""
+def environment_of(root):
+    """Of programs whose home is that folder: nothing of the machine's own, but what sanitizers are told."""
+    own = {"PATH": os.environ.get("PATH", ""), "HOME": root, "LANG": "C.UTF-8", "HOLDFAST_DATA_DIR": root + "/data"}
+    return own | {name: value for name, value in os.environ.items() if name.startswith(("ASAN_", "UBSAN_", "TSAN_"))}
+
+
+class Bare(unittest.TestCase):
+    """One data directory for all tests of a class, without models."""
 
     @classmethod
     def setUpClass(cls):
         cls.root = tempfile.mkdtemp(prefix="holdfast-e2e-")
-        cls.environment = {"PATH": os.environ.get("PATH", ""), "HOME": cls.root, "LANG": "C.UTF-8",
-                           "HOLDFAST_DATA_DIR": cls.root + "/data"}
-        for name, value in os.environ.items():
-            if name.startswith(("ASAN_", "UBSAN_", "TSAN_")):
-                cls.environment[name] = value
-        done = cls.run_(["import", SMOLLM2, "--name", "smol"])
-        assert done.returncode == 0, done.stderr
+        cls.environment = environment_of(cls.root)
 
     @classmethod
     def tearDownClass(cls):
@@ -59,6 +59,16 @@ class Case(unittest.TestCase):
         self.assertRegex(done.stderr, r"(?m)^error: ")
         self.assertRegex(done.stderr, message)
         return done
+
+
+class Case(Bare):
+    """The same, with SmolLM2 in it as `smol`."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        done = cls.run_(["import", SMOLLM2, "--name", "smol"])
+        assert done.returncode == 0, done.stderr
 
 
 def pids_where(wanted):
@@ -159,5 +169,5 @@ def main():
     unittest.main(verbosity=2)
 
 
-__all__ = ["Case", "GEMMA3", "HOLDFAST", "SMOLLM2", "Server", "TIMEOUT", "children_of", "main",
+__all__ = ["Bare", "Case", "GEMMA3", "HOLDFAST", "SMOLLM2", "Server", "TIMEOUT", "children_of", "main",
            "os", "processor_seconds", "re", "shutil", "signal", "subprocess", "tempfile", "time", "unittest"]

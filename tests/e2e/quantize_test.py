@@ -13,16 +13,7 @@ TYPES = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K_M", "Q4_K_S", "Q5_K_M", "
          "IQ4_NL", "F16", "BF16")
 
 
-class Quantize(Case):
-    @classmethod
-    def setUpClass(cls):
-        cls.root = tempfile.mkdtemp(prefix="holdfast-e2e-")
-        cls.environment = {"PATH": os.environ.get("PATH", ""), "HOME": cls.root, "LANG": "C.UTF-8",
-                           "HOLDFAST_DATA_DIR": cls.root + "/data"}
-        for name, value in os.environ.items():
-            if name.startswith(("ASAN_", "UBSAN_", "TSAN_")):
-                cls.environment[name] = value
-
+class Quantize(Bare):
     def setUp(self):
         self.dir = tempfile.mkdtemp(dir=self.root)
 

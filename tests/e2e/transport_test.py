@@ -13,18 +13,7 @@ from harness import *
 HANG = 20  # seconds until a test says that something never happens
 
 
-class Bare(Case):
-    """A data directory without models."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.root = tempfile.mkdtemp(prefix="holdfast-e2e-")
-        cls.environment = {"PATH": os.environ.get("PATH", ""), "HOME": cls.root, "LANG": "C.UTF-8",
-                           "HOLDFAST_DATA_DIR": cls.root + "/data"}
-        for name, value in os.environ.items():
-            if name.startswith(("ASAN_", "UBSAN_", "TSAN_")):
-                cls.environment[name] = value
-
+class Transport(Bare):
     def eventually(self, predicate, what):
         deadline = time.monotonic() + HANG
         while not predicate():
@@ -86,7 +75,7 @@ class SecureServer(Server):
                 return int(s.getpeercert()["serialNumber"], 16)
 
 
-class Tls(Bare):
+class Tls(Transport):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -214,7 +203,7 @@ class Tls(Bare):
             self.assertEqual("".join(json.loads(e)["choices"][0]["text"] for e in events[:-1]), whole)
 
 
-class Reload(Bare):
+class Reload(Transport):
     def setUp(self):
         self.path = f"{self.root}/{self.id().rpartition('.')[2]}.toml"
         self.write('[http]\nbody_bytes_max = "2KiB"\n')
@@ -320,7 +309,7 @@ class Reload(Bare):
                 print(f"{rounds} reloads beside {sum(asked)} requests, none failed")
 
 
-class Exhaustion(Bare):
+class Exhaustion(Transport):
     """Few descriptors, many clients."""
 
     LIMIT = 128

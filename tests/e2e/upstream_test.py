@@ -15,17 +15,12 @@ import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from harness import HOLDFAST, pids_where  # noqa: E402
+import harness  # noqa: E402
+from harness import HOLDFAST, free_port, pids_where  # noqa: E402
 from upstream_stub import KEY, MODELS, Stub  # noqa: E402
 
 TIMEOUT = 60
 FAST = 'connect_timeout = "500ms"\nfirst_token_timeout = "1500ms"\nidle_timeout = "1s"\ntimeout = "20s"\n'
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def all_models():
@@ -59,47 +54,18 @@ def in_group(group):
     return pids_where(lambda fields: int(fields[2]) == group)
 
 
-class Server:
+class Server(harness.Server):
+    """A server with that configuration, and nothing else of its own."""
+
     def __init__(self, root, config, *arguments):
         self.root = root
-        self.port = free_port()
-        path = os.path.join(root, f"config-{self.port}.toml")
+        path = os.path.join(root, f"config-{harness.free_port()}.toml")
         with open(path, "w") as f:
             f.write(config)
-        environment = {"PATH": os.environ.get("PATH", ""), "HOME": root, "LANG": "C.UTF-8",
-                       "HOLDFAST_DATA_DIR": root + "/data", "XDG_RUNTIME_DIR": root,
-                       "HOLDFAST_CONFIG": path, "HOLDFAST_SERVER_SOCKET": f"{root}/{self.port}.sock",
-                       "SECRET_OF_THE_SERVER": "1"}
-        for name, value in os.environ.items():
-            if name.startswith(("ASAN_", "UBSAN_", "TSAN_")):
-                environment[name] = value
-        self.environment = environment
-        self.log = open(os.path.join(root, f"log-{self.port}"), "w+")
-        self.process = subprocess.Popen(
-            [HOLDFAST, "serve", "--listen", f"127.0.0.1:{self.port}", *arguments],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment)
-
-    def __enter__(self):
-        def up():
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server ended: {self.text()}")
-            try:
-                return self.call("GET", "/livez")[0] == 200
-            except OSError:
-                return False
-        wait_for(up)
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.log.close()
-
-    def text(self):
-        self.log.flush()
-        with open(self.log.name) as f:
-            return f.read()
+        self.environment = harness.environment_of(root) | {
+            "XDG_RUNTIME_DIR": root, "HOLDFAST_CONFIG": path, "HOLDFAST_SERVER_SOCKET": path + ".sock",
+            "SECRET_OF_THE_SERVER": "1"}
+        super().__init__(self, *arguments)
 
     def call(self, method, path, body=None):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)

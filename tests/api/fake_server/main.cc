@@ -15,7 +15,8 @@
 #include "holdfast/gateway/gateway.h"
 #include "holdfast/platform/signals.h"
 
-// Arguments: the greatest number of connections (default 4096).
+// Arguments: the address (default: a free port of 127.0.0.1), and the greatest number of
+// connections (default 4096).
 int main(int argc, char** argv) {
   using namespace holdfast;
   platform::ignore_sigpipe();
@@ -40,7 +41,7 @@ int main(int argc, char** argv) {
                            {});
   http::ServerOptions options;
   options.access = gateway::Gateway::access_options({"holdfast.internal"}, {});
-  if (argc > 1) options.connections_max = std::strtoul(argv[1], nullptr, 10);
+  if (argc > 2) options.connections_max = std::strtoul(argv[2], nullptr, 10);
   http::Server server(loop, options, gateway.hooks());
   const auto bound = server.listen_tcp(argc > 1 ? argv[1] : "127.0.0.1:0");
   if (!bound.ok()) {
