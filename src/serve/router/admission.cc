@@ -12,11 +12,18 @@ namespace {
 constexpr double kServiceGuessS = 1.0;
 // Waiting places that keep the slots busy; a queue of more only adds to the wait.
 constexpr double kUsefulPlaces = 8;
+constexpr double kTargetServices = 1;
 constexpr double kTargetMinS = 0.25;
 constexpr double kTargetMaxS = 10;
-constexpr double kBurstTargets = 3;
+constexpr double kCrowdTargets = 3;
 // A single slot too takes a handful of people who press a button together.
-constexpr std::uint32_t kBurstPlacesMin = 8;
+constexpr std::uint32_t kCrowdPlacesMin = 10;
+// In an interval; of an overload there are more, of chance below the capacity there are not.
+constexpr double kCalmRefusals = 2;
+// In this part of a service time ten times the load brings as many as there are slots.
+constexpr double kMomentServices = 0.1;
+constexpr double kMomentMinS = 0.05;
+constexpr double kMomentMaxS = 0.25;
 constexpr double kIntervalMinS = 1;
 // Completions that the averages remember, in rounds of all slots.
 constexpr double kRoundsRemembered = 4;
@@ -39,6 +46,8 @@ std::string_view refusal_reason_name(RefusalReason reason) {
       return "standing_queue";
     case RefusalReason::kTenantShare:
       return "tenant_share";
+    case RefusalReason::kMemory:
+      return "memory";
   }
   return "unknown";
 }
@@ -92,21 +101,36 @@ std::chrono::duration<double> AdmissionControl::estimated_wait(std::uint32_t slo
 
 std::chrono::duration<double> AdmissionControl::target(std::uint32_t slots) const {
   if (limits_.queue_target.count() > 0) return limits_.queue_target;
-  const double service = mean_service().count() * std::min(1.0, kUsefulPlaces / slots);
-  return std::chrono::duration<double>(std::clamp(service, kTargetMinS, kTargetMaxS));
+  const double wait_s =
+      kTargetServices * mean_service().count() * std::min(1.0, kUsefulPlaces / slots);
+  return std::chrono::duration<double>(std::clamp(wait_s, kTargetMinS, kTargetMaxS));
 }
 
 double AdmissionControl::interval_s() const {
   return std::max(kIntervalMinS, 2 * mean_service().count());
 }
 
-// Where answers take longer than the longest target, a burst is counted in places, not in seconds.
-bool AdmissionControl::fits_burst(std::uint32_t slots, double wait_s) const {
-  if (wait_s < kBurstTargets * target(slots).count()) return true;
+double AdmissionControl::moment_s() const {
+  return std::clamp(kMomentServices * mean_service().count(), kMomentMinS, kMomentMaxS);
+}
+
+// Where answers take longer than the longest target, a crowd is counted in places, not in seconds.
+bool AdmissionControl::fits_crowd(std::uint32_t slots, double wait_s) const {
+  if (wait_s < kCrowdTargets * target(slots).count()) return true;
   const bool automatic = limits_.queue_target.count() == 0;
   const auto places =
-      static_cast<std::uint32_t>(kBurstTargets * std::min<double>(slots, kUsefulPlaces));
-  return waiting(slots) < (automatic ? std::max(places, kBurstPlacesMin) : kBurstPlacesMin);
+      static_cast<std::uint32_t>(kCrowdTargets * std::min<double>(slots, kUsefulPlaces));
+  return waiting(slots) < (automatic ? std::max(places, kCrowdPlacesMin) : kCrowdPlacesMin);
+}
+
+// Came together with those who took the last free slots, or, while hardly anybody is refused, makes
+// the queue no longer than it was: people who ask again when they are answered. Few slots have
+// short queues at any load; there a handful more may wait.
+bool AdmissionControl::of_crowd(Instant now, std::uint32_t slots, double wait_s) const {
+  if (!fits_crowd(slots, wait_s)) return false;
+  if (!room_at_ || seconds(now - *room_at_) <= moment_s()) return true;
+  return refused_ < kCalmRefusals &&
+         waiting(slots) < std::max({longest_, longest_before_, kCrowdPlacesMin});
 }
 
 bool AdmissionControl::below_share(std::uint32_t slots, const Arrival& arrival) const {
@@ -120,40 +144,28 @@ bool AdmissionControl::below_share(std::uint32_t slots, const Arrival& arrival) 
   return others > 0 && held < places * weight / (others + weight);
 }
 
-// Whether a queue above the target is a burst that drains or one that stands and grows. The first
-// window holds the burst itself and says nothing.
-void AdmissionControl::watch_standing(Instant now, std::uint32_t slots) {
-  const double wait_s = estimated_wait(slots, backend::Priority::kInteractive).count();
-  if (wait_s <= target(slots).count()) {
-    window_start_.reset();
-  } else if (!window_start_) {
+// How long the queue has been of late: in this interval and the one before it.
+void AdmissionControl::watch_queue(Instant now, std::uint32_t slots) {
+  if (under_way_ < slots) room_at_ = now;
+  const double passed_s = seconds(now - window_start_);
+  if (passed_s >= interval_s()) {
+    longest_before_ = passed_s < 2 * interval_s() ? longest_ : waiting(slots);
+    longest_ = waiting(slots);
     window_start_ = now;
-    window_under_way_ = UINT32_MAX;
-  } else if (seconds(now - *window_start_) >= interval_s()) {
-    if (window_under_way_ != UINT32_MAX && under_way_ > window_under_way_ + slots / 2) {
-      overloaded_ = true;
-      refused_at_ = now;
-    }
-    window_start_ = now;
-    window_under_way_ = under_way_;
   }
-  if (overloaded_ && seconds(now - refused_at_) >= interval_s()) overloaded_ = false;
 }
 
 std::optional<RefusalReason> AdmissionControl::judge(Instant now, std::uint32_t slots,
                                                      const Arrival& arrival) {
-  watch_standing(now, slots);
+  watch_queue(now, slots);
   if (arrival.follow_up || under_way_ < slots) return std::nullopt;
   if (waiting(slots) >= limits_.queue_max) return RefusalReason::kQueueFull;
   const double wait_s = estimated_wait(slots, arrival.priority).count();
   if (wait_s > std::chrono::duration<double>(limits_.queue_wait_max).count())
     return RefusalReason::kQueueWait;
   if (arrival.priority == backend::Priority::kBatch) return std::nullopt;
-  if (!overloaded_ && fits_burst(slots, wait_s)) return std::nullopt;
-  if (!overloaded_) refused_at_ = now;
-  overloaded_ = true;
-  if (wait_s <= target(slots).count() || below_share(slots, arrival)) return std::nullopt;
-  refused_at_ = now;
+  if (wait_s <= target(slots).count() || of_crowd(now, slots, wait_s)) return std::nullopt;
+  if (below_share(slots, arrival)) return std::nullopt;
   return tenants_.size() > 1 ? RefusalReason::kTenantShare : RefusalReason::kStandingQueue;
 }
 
@@ -179,6 +191,7 @@ std::optional<Refusal> AdmissionControl::arrive(Instant now, std::uint32_t slots
   if (const auto reason = judge(now, slots, arrival))
     return refuse(slots, *reason, arrival.priority);
   ++under_way_;
+  longest_ = std::max(longest_, waiting(slots));
   ++classes_[index_of(arrival.priority)].under_way;
   Tenant& tenant = tenants_[arrival.tenant];
   if (tenant.under_way == 0) {
@@ -215,7 +228,6 @@ void AdmissionControl::ended(Instant now, std::uint32_t slots, const Arrival& ar
     load.busy_s *= load.served > 0 ? keep : 1;
     load.served = load.served * keep + 1;
   }
-  watch_standing(now, slots);
 }
 
 }  // namespace holdfast::router

@@ -81,52 +81,71 @@ TEST_F(AdmissionTest, BatchIsBoundByTheWaitAlone) {
   EXPECT_FALSE(g.arrive(now_, kSlots, user_));
 }
 
-TEST_F(AdmissionTest, ABurstMayQueueThreeTargetsAndNotMore) {
+TEST_F(AdmissionTest, ACrowdMayQueueThreeTargetsAndNotMore) {
   AdmissionControl g = gate({});
   teach(g);
   std::uint32_t admitted = 0;
   while (!g.arrive(now_, kSlots, user_)) ++admitted;
   EXPECT_EQ(admitted, kSlots + 12);  // three times the slots
-  EXPECT_TRUE(g.overloaded());
   EXPECT_EQ(g.arrive(now_, kSlots, user_)->reason, RefusalReason::kStandingQueue);
-  // Now the target holds: 4 waiting places.
-  for (int i = 0; i < 7; ++i) {
-    g.ended(now_, kSlots, user_, false);
+}
+
+// They ask again when they are answered: the queue is never longer than it was.
+TEST_F(AdmissionTest, ACrowdIsLetInAgain) {
+  AdmissionControl g = gate({});
+  teach(g);
+  while (!g.arrive(now_, kSlots, user_)) {
   }
+  for (int round = 0; round < 40; ++round) {
+    now_ += milliseconds(1000);
+    for (std::uint32_t i = 0; i < kSlots; ++i) {
+      g.started(user_);
+      g.ended(now_, kSlots, user_, true);
+    }
+    now_ += milliseconds(200);
+    for (std::uint32_t i = 0; i < kSlots; ++i) ASSERT_FALSE(g.arrive(now_, kSlots, user_)) << round;
+  }
+  EXPECT_TRUE(g.arrive(now_, kSlots, user_));
+}
+
+TEST_F(AdmissionTest, AQueueThatShrankMayNotGrowAgain) {
+  AdmissionControl g = gate({});
+  teach(g);
+  while (!g.arrive(now_, kSlots, user_)) {
+  }
+  for (int i = 0; i < 2; ++i) g.ended(now_, kSlots, user_, false);  // 10 wait
+  for (int step = 0; step < 10; ++step) {
+    now_ += milliseconds(2100);
+    EXPECT_FALSE(g.arrive(now_, kSlots, batch_));  // 11 at most
+    g.ended(now_, kSlots, batch_, false);
+  }
+  EXPECT_FALSE(g.arrive(now_, kSlots, user_));
+  EXPECT_TRUE(g.arrive(now_, kSlots, user_));
+}
+
+// Of a server that refuses many only those are no flood who find the queue at the target.
+TEST_F(AdmissionTest, WhereManyAreRefusedTheTargetHolds) {
+  AdmissionControl g = gate({});
+  teach(g);
+  while (!g.arrive(now_, kSlots, user_)) {
+  }
+  now_ += milliseconds(101);
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(g.arrive(now_, kSlots, user_));
+  for (int i = 0; i < 7; ++i) g.ended(now_, kSlots, user_, false);  // 5 wait, 4 is the target
   EXPECT_TRUE(g.arrive(now_, kSlots, user_));
   g.ended(now_, kSlots, user_, false);
   EXPECT_FALSE(g.arrive(now_, kSlots, user_));
 }
 
-TEST_F(AdmissionTest, OverloadEndsWhenNobodyWasRefusedForAnInterval) {
+// Arrivals that are spread, however slightly, are no crowd.
+TEST_F(AdmissionTest, WhoComesAMomentLaterIsHeldToTheTarget) {
   AdmissionControl g = gate({});
   teach(g);
-  while (!g.arrive(now_, kSlots, user_)) {
-  }
-  EXPECT_TRUE(g.overloaded());
-  while (g.under_way() > 0) g.ended(now_, kSlots, user_, false);
-  now_ += milliseconds(1700);
-  EXPECT_FALSE(g.arrive(now_, kSlots, user_));
-  EXPECT_TRUE(g.overloaded());
-  now_ += milliseconds(400);
-  EXPECT_FALSE(g.arrive(now_, kSlots, user_));
-  EXPECT_FALSE(g.overloaded());
-}
-
-TEST_F(AdmissionTest, AQueueThatStandsAndGrowsIsOverload) {
-  AdmissionControl g = gate({});
-  teach(g);
-  for (std::uint32_t i = 0; i < kSlots + 6; ++i) ASSERT_FALSE(g.arrive(now_, kSlots, user_));
-  for (int step = 0; step < 3; ++step) {
-    now_ += milliseconds(2100);
-    ASSERT_FALSE(g.arrive(now_, kSlots, user_));
-    EXPECT_FALSE(g.overloaded());  // it stands and does not grow by half the slots
-  }
+  for (std::uint32_t i = 0; i < kSlots + 10; ++i) ASSERT_FALSE(g.arrive(now_, kSlots, user_));
+  now_ += milliseconds(80);  // a tenth of an answer is a moment
   ASSERT_FALSE(g.arrive(now_, kSlots, user_));
-  ASSERT_FALSE(g.arrive(now_, kSlots, user_));
-  now_ += milliseconds(2100);
-  EXPECT_TRUE(g.arrive(now_, kSlots, user_));
-  EXPECT_TRUE(g.overloaded());
+  now_ += milliseconds(30);
+  EXPECT_EQ(g.arrive(now_, kSlots, user_)->reason, RefusalReason::kStandingQueue);
 }
 
 TEST_F(AdmissionTest, TheOperatorsTargetIsUsed) {

@@ -31,8 +31,14 @@ struct Arrival {
   bool follow_up = false;  // another answer of a request that was let in
 };
 
-enum class RefusalReason : std::uint8_t { kQueueFull, kQueueWait, kStandingQueue, kTenantShare };
-// "queue_full", "queue_wait", "standing_queue", "tenant_share".
+enum class RefusalReason : std::uint8_t {
+  kQueueFull,
+  kQueueWait,
+  kStandingQueue,
+  kTenantShare,
+  kMemory
+};
+// "queue_full", "queue_wait", "standing_queue", "tenant_share", "memory".
 std::string_view refusal_reason_name(RefusalReason reason);
 
 struct Refusal {
@@ -44,13 +50,15 @@ struct Refusal {
 //
 //  * While fewer requests are under way than the model has slots, everything is let in.
 //  * Never more than queue_max wait, and none whose estimated wait is above queue_wait_max.
-//  * Realtime and interactive requests may queue in bursts, up to three times the target. Once the
-//    queue has outgrown that, or has stood above the target for an interval and still grows, the
-//    model is overloaded: a request is let in only while the estimated wait is at most the target.
-//    That ends when nobody had to be refused for an interval. (CoDel's distinction of good and bad
-//    queues, Nichols and Jacobson 2012.)
-//  * In overload, a tenant with less than its weighted share of the waiting places is let in all
-//    the same; so it is always the tenant that fills the queue who is refused.
+//  * Realtime and interactive requests are let in while the estimated wait is at most the target.
+//  * Beyond it a crowd may queue, up to three times the target: those who come within a moment of
+//    the last free slot, and later, while hardly anybody is refused, those who make the queue no
+//    longer than it was in the last interval. So people who press a button together, and then
+//    wait for each answer before they ask again, are all served; arrivals that do not wait for
+//    answers are held to the target. (CoDel's distinction of good and bad queues, Nichols and
+//    Jacobson 2012, at the door.)
+//  * Beyond the target, a tenant with less than its weighted share of the waiting places is let in
+//    all the same; so it is always the tenant that fills the queue who is refused.
 //
 // The estimate: busy slots, integrated over time, per completed request is the mean service time
 // (Little's law); the requests of the same and higher classes that wait, times that, through the
@@ -65,6 +73,8 @@ class AdmissionControl {
   std::optional<Refusal> arrive(Instant now, std::uint32_t slots, const Arrival& arrival);
   // The first token of an arrival that was let in is there.
   void started(const Arrival& arrival);
+  // What holds from the next arrival on.
+  void set_limits(AdmissionLimits limits) { limits_ = limits; }
   // Exactly once for each that was let in. `was_started`: started() was called for it.
   void ended(Instant now, std::uint32_t slots, const Arrival& arrival, bool was_started);
 
@@ -72,7 +82,6 @@ class AdmissionControl {
   std::uint32_t waiting(std::uint32_t slots) const {
     return under_way_ > slots ? under_way_ - slots : 0;
   }
-  bool overloaded() const { return overloaded_; }
   // Of one request in a slot; a guess before the first has ended.
   std::chrono::duration<double> mean_service() const;
   std::chrono::duration<double> estimated_wait(std::uint32_t slots,
@@ -93,16 +102,18 @@ class AdmissionControl {
   };
 
   void advance(Instant now, std::uint32_t slots);
-  void watch_standing(Instant now, std::uint32_t slots);
+  void watch_queue(Instant now, std::uint32_t slots);
   std::optional<RefusalReason> judge(Instant now, std::uint32_t slots, const Arrival& arrival);
   bool below_share(std::uint32_t slots, const Arrival& arrival) const;
-  bool fits_burst(std::uint32_t slots, double wait_s) const;
+  bool fits_crowd(std::uint32_t slots, double wait_s) const;
+  bool of_crowd(Instant now, std::uint32_t slots, double wait_s) const;
   std::array<std::uint32_t, kClasses> running(std::uint32_t slots) const;
   double service_s(std::size_t c) const;
   double interval_s() const;
+  double moment_s() const;
   Refusal refuse(std::uint32_t slots, RefusalReason reason, backend::Priority priority);
 
-  const AdmissionLimits limits_;
+  AdmissionLimits limits_;
   platform::Entropy& entropy_;
   std::array<ClassLoad, kClasses> classes_{};
   std::map<std::string, Tenant, std::less<>> tenants_;  // those with something under way
@@ -110,11 +121,11 @@ class AdmissionControl {
   std::uint32_t under_way_ = 0;
   std::optional<Instant> seen_;  // when the integrals were brought up to date
 
-  bool overloaded_ = false;
-  Instant refused_at_{};
-  double refused_ = 0;                   // decayed over an interval: who comes back soon
-  std::optional<Instant> window_start_;  // of the standing queue
-  std::uint32_t window_under_way_ = 0;
+  double refused_ = 0;              // decayed over an interval: who comes back soon
+  std::optional<Instant> room_at_;  // when a slot was last free
+  Instant window_start_{};
+  std::uint32_t longest_ = 0;         // queue, since the window began
+  std::uint32_t longest_before_ = 0;  // in the window before
 };
 
 }  // namespace holdfast::router
