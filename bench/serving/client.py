@@ -30,7 +30,9 @@ def words(count, seed):
 class Outcome:
     """What became of one request; times in seconds of time.monotonic()."""
 
-    start: float
+    start: float  # when it was due, which may be before it was sent
+    sent: float = 0.0
+    processing_ms: float = 0.0  # until the server had decided what to answer, by its own clock
     status: int = 0
     code: str = ""  # of the error, if there is one
     retry_after: str = ""
@@ -88,6 +90,7 @@ class Client:
             outcome.end = time.monotonic()
             return outcome
         try:
+            outcome.sent = time.monotonic()
             writer.write(self.request_bytes(prompt, max_tokens, extra))
             await self._read(reader, outcome, leave_at, started)
         except (OSError, asyncio.IncompleteReadError):
@@ -103,6 +106,8 @@ class Client:
         for line in head.split(b"\r\n"):
             if line.lower().startswith(b"retry-after:"):
                 outcome.retry_after = line.split(b":", 1)[1].strip().decode()
+            if line.lower().startswith(b"openai-processing-ms:"):
+                outcome.processing_ms = float(line.split(b":", 1)[1])
         while chunk := await reader.read(65536):
             count = len(_TOKEN.findall(chunk))
             outcome.token_times.extend([time.monotonic()] * count)

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "holdfast/platform/socket.h"
+#include "holdfast/platform/thread.h"
 
 namespace holdfast::backend {
 
@@ -209,6 +210,7 @@ void EngineProcess::deliver(const wire::Message& message) {
 }
 
 void EngineProcess::read_loop() {
+  platform::ask_for_short_turns();
   while (true) {
     auto message = channel_->receive();
     if (!message.ok() || !message->has_value()) break;

@@ -179,7 +179,10 @@ struct TransferLoop::Impl {
     HF_CHECK(multi != nullptr);
     curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kIdleConnectionsMax);
     curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-    thread = std::thread([this] { run(); });
+    thread = std::thread([this] {
+      platform::ask_for_short_turns();
+      run();
+    });
   }
 
   ~Impl() { curl_multi_cleanup(multi); }

@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "holdfast/platform/thread.h"
 #include "loop_impl.h"
 
 namespace holdfast::http {
@@ -13,6 +14,7 @@ EventLoop::EventLoop() : impl_(std::make_unique<Impl>()) {}
 EventLoop::~EventLoop() = default;
 
 void EventLoop::run() {
+  platform::ask_for_short_turns();
   while (!impl_->context.stopped()) {
     try {
       impl_->context.run();
