@@ -88,6 +88,7 @@ runtime::Scheduling to_scheduling(const wire::Scheduling& from) {
   to.weight = from.weight;
   to.priority = static_cast<runtime::Priority>(from.priority);
   to.cache_domain = from.cache_domain;
+  to.keep_prompt = from.keep_prompt;
   if (from.deadline_ms) {
     const auto now = static_cast<std::uint64_t>(platform::system_clock().monotonic_ns());
     to.deadline_ns = now + std::uint64_t{*from.deadline_ms} * 1'000'000;
@@ -288,6 +289,7 @@ std::string stats_json(const runtime::EngineStats& s) {
                                   {"prefix_hits", s.prefix_hits},
                                   {"prefix_evictions", s.prefix_evictions},
                                   {"preemptions", s.preemptions},
+                                  {"pauses", s.pauses},
                                   {"steps", s.steps},
                                   {"prompt_tokens", s.prompt_tokens},
                                   {"generated_tokens", s.generated_tokens},

@@ -41,21 +41,52 @@ std::vector<kvcache::PrefixCache::Node> Engine::Impl::known_pages(const Sequence
   return nodes;
 }
 
-// Whether all that it may ever need is free, or can be made free: what no sequence uses and none
-// that runs may still need.
+PageClaim Engine::Impl::claim_of(const Sequence& s) const {
+  PageClaim claim;
+  const std::size_t have = parts.cache.pages(*s.slot).size();
+  for (std::size_t page = 0; page < have; ++page)
+    claim.pages.push_back(parts.cache.page_of(*s.slot, page * kPageTokens));
+  claim.need = s.pages_needed - std::min(have, s.pages_needed);
+  return claim;
+}
+
+// Pages that it will probably have when it ends: answers are taken to be as long as those before.
+std::size_t Engine::Impl::pages_expected(const Sequence& s) const {
+  if (!s.request.generate) return s.pages_needed;
+  const std::size_t more = std::max(answer_tokens_mean, s.generated + double{kPageTokens});
+  const std::size_t tokens = s.prompt_tokens + static_cast<std::size_t>(more);
+  return std::min(s.pages_needed, kvcache::PagedKvCache::pages_for(tokens));
+}
+
+// Whether it can run beside the others. Most answers end long before they must, so not all that it
+// may ever need has to be there: enough for what all probably need, and so much that all can end in
+// any case (page_grants.h).
 bool Engine::Impl::fits(const Sequence& s, bool beside_own) const {
   const kvcache::PagedKvCache& cache = parts.cache;
   const std::vector<kvcache::PrefixCache::Node> known = known_pages(s);
   std::size_t taken = cache.pages_in_use();
   for (const kvcache::PrefixCache::Node node : known)
     taken += cache.in_use(prefixes.page(node)) ? 0 : 1;
-  for (const Sequence* r : running) {
-    const std::size_t have = cache.pages(*r->slot).size();
-    taken += r->pages_needed - std::min(have, r->pages_needed);
-  }
   const std::size_t places = std::size_t{options.sequences_max} + options.guests_max;
   const std::size_t aside = beside_own ? cache.pages_total() * options.guests_max / places : 0;
-  return taken + (s.pages_needed - known.size()) + aside <= cache.pages_total();
+  if (taken + aside > cache.pages_total()) return false;
+  const std::size_t available = cache.pages_total() - taken - aside;
+
+  std::size_t needed = s.pages_needed - known.size();
+  std::size_t expected = pages_expected(s) - std::min(known.size(), pages_expected(s));
+  for (const Sequence* r : running) {
+    const std::size_t have = cache.pages(*r->slot).size();
+    needed += r->pages_needed - std::min(have, r->pages_needed);
+    expected += pages_expected(*r) - std::min(have, pages_expected(*r));
+  }
+  if (needed <= available) return true;
+  if (expected > available) return false;
+  std::vector<PageClaim> claims;
+  for (const Sequence* r : running) claims.push_back(claim_of(*r));
+  PageClaim& own = claims.emplace_back();
+  for (const kvcache::PrefixCache::Node node : known) own.pages.push_back(prefixes.page(node));
+  own.need = s.pages_needed - known.size();
+  return all_can_end(available, claims, cache.pages_total());
 }
 
 void Engine::Impl::admit() {
@@ -117,6 +148,11 @@ void Engine::Impl::catch_up(Sequence& s) {
     const auto next =
         prefixes.find(s.node, domain_of(s, s.pages_indexed), page_tokens(s, s.pages_indexed));
     if (!next) return;
+    // One that nobody else holds is as good as a new one: there may be more urgent needs for it.
+    if (!parts.cache.in_use(prefixes.page(*next))) {
+      PageGrants grants = grants_of_step();
+      if (!grants.take(claim_number(s), 1)) return;
+    }
     parts.cache.adopt(*s.slot, prefixes.page(*next));
     prefixes.used(*next);
     s.node = *next;
@@ -130,7 +166,7 @@ void Engine::Impl::catch_up(Sequence& s) {
 // Leaves the pages that are complete for those who come after. Where another was quicker, its page
 // takes the place of the own one: both hold the same bits.
 void Engine::Impl::index_pages(Sequence& s) {
-  while (s.reuses && !s.index_full && (s.pages_indexed + 1) * kPageTokens <= s.computed) {
+  while (s.keeps && !s.index_full && (s.pages_indexed + 1) * kPageTokens <= s.computed) {
     const std::size_t page = s.pages_indexed;
     const std::string_view domain = domain_of(s, page);
     const auto tokens = page_tokens(s, page);

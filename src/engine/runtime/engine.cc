@@ -9,6 +9,9 @@ namespace holdfast::runtime {
 
 namespace {
 
+// That the mean length remembers.
+constexpr double kAnswersRemembered = 16;
+
 // Guesses that a step has room for when it is full otherwise.
 std::size_t draft_room(const model::LoadOptions& model, const EngineOptions& o) {
   const auto left = [](std::size_t has, std::size_t taken) { return has - std::min(has, taken); };
@@ -121,6 +124,7 @@ void Engine::submit(Request request) {
     s->sampler.emplace(std::move(sampler).value());
     s->own_domain = "own " + s->request.scheduling.cache_domain;
     s->reuses = e.options.prefix_pages_max > 0 && !s->request.scheduling.cache_domain.empty();
+    s->keeps = s->reuses && s->request.scheduling.keep_prompt;
     for (const std::vector<std::int32_t>& shared : e.options.shared_prefixes) {
       const auto differ = std::ranges::mismatch(shared, s->request.tokens).in1 - shared.begin();
       s->shared_pages = std::max(
@@ -204,7 +208,38 @@ void Engine::Impl::finish(Sequence& s, FinishReason reason, std::string stop_str
                                   .queue_ns = admitted - s.submitted_ns,
                                   .prefill_ns = first - admitted,
                                   .decode_ns = now - first});
+  if (reason != FinishReason::kCancelled && s.request.generate)
+    answer_tokens_mean += (s.generated - answer_tokens_mean) / kAnswersRemembered;
   end(s);
+}
+
+PageGrants Engine::Impl::grants_of_step() const {
+  const kvcache::PagedKvCache& cache = parts.cache;
+  std::size_t needed = 0;
+  for (const Sequence* s : running) {
+    const std::size_t have = cache.pages(*s->slot).size();
+    needed += s->pages_needed - std::min(have, s->pages_needed);
+  }
+  PageGrants grants(cache.pages_total() - cache.pages_in_use(), cache.pages_total(), needed);
+  if (grants.plenty()) return grants;
+  std::vector<PageClaim> claims;
+  for (const Sequence* s : running) claims.push_back(claim_of(*s));
+  grants.set_claims(std::move(claims));
+  return grants;
+}
+
+std::size_t Engine::Impl::claim_number(const Sequence& s) const {
+  return static_cast<std::size_t>(std::ranges::find(running, &s) - running.begin());
+}
+
+std::size_t Engine::Impl::grant(PageGrants& grants, const Sequence& s, std::size_t end) {
+  using kvcache::PagedKvCache;
+  std::size_t have = parts.cache.pages(*s.slot).size();
+  const std::size_t want = PagedKvCache::pages_for(end);
+  if (want <= have || grants.plenty()) return end;
+  while (have < want && grants.take(claim_number(s), 1)) ++have;
+  totals.pauses += have < want ? 1 : 0;
+  return std::min(end, have * PagedKvCache::kPageTokens);
 }
 
 // Adds up to `budget` tokens of a sequence, fewer where the step's rows are used up.
@@ -247,6 +282,25 @@ void Engine::Impl::guess_ahead() {
   speculator.guess(decoding);
 }
 
+// Where pages are short, higher classes come first, and who came first among equals; the others
+// pause.
+void Engine::Impl::add_answers(Batch& batch, PageGrants& grants) {
+  std::vector<Sequence*> decoding;
+  for (Sequence* s : running) {
+    if (!s->reads_prompt()) decoding.push_back(s);
+  }
+  if (!grants.plenty())
+    std::ranges::stable_sort(decoding, {},
+                             [](const Sequence* s) { return s->request.scheduling.priority; });
+  for (Sequence* s : decoding) {
+    const std::size_t known = s->request.tokens.size();
+    const std::size_t end = grant(grants, *s, known + s->drafting.guesses.size());
+    if (end < known) continue;
+    s->drafting.guesses.resize(end - known);
+    add_answer(batch, *s);
+  }
+}
+
 // The token sampled last, and behind it those that are guessed to follow.
 void Engine::Impl::add_answer(Batch& batch, Sequence& s) {
   if (batch.logits_rows == parts.model.options().logits_rows_max) return;
@@ -279,7 +333,7 @@ std::vector<Sequence*> Engine::Impl::prompts_of_step() {
     const std::size_t page = s->pages_indexed;
     const bool aligned = s->computed == page * kvcache::PagedKvCache::kPageTokens;
     const auto computes_it = [&](const Sequence* other) {
-      return other->reuses && !other->index_full && other->node == s->node &&
+      return other->keeps && !other->index_full && other->node == s->node &&
              other->pages_indexed == page && page < reusable_pages(*other) &&
              domain_of(*other, page) == domain_of(*s, page) &&
              std::ranges::equal(page_tokens(*other, page), page_tokens(*s, page));
@@ -302,15 +356,8 @@ StepPacer::Room Engine::Impl::prompt_room(const Batch& batch, std::size_t prompt
   return pacer.room(load, options.prefill_chunk);
 }
 
-Engine::Impl::Batch Engine::Impl::build() {
-  Batch batch;
-  guess_ahead();
-  for (Sequence* s : running) {
-    if (!s->reads_prompt()) add_answer(batch, *s);
-  }
-  batch.answers_tokens = batch.tokens.size();
-  const std::vector<Sequence*> prompts = prompts_of_step();
-  if (prompts.empty()) return batch;
+void Engine::Impl::add_prompts(Batch& batch, PageGrants& grants,
+                               std::span<Sequence* const> prompts) {
   std::vector<std::size_t> left;
   std::vector<std::size_t> whole;
   for (const Sequence* s : prompts) {
@@ -321,15 +368,32 @@ Engine::Impl::Batch Engine::Impl::build() {
       share_out(left, whole, prompt_room(batch, prompts.size()));
   // Both kinds of room together may be more than a step has.
   std::size_t budget = options.prefill_chunk;
+  std::size_t spare = 0;  // of those that lack pages, for those behind them
   for (std::size_t i = 0; i < prompts.size(); ++i) {
-    const std::size_t share = std::min(shares[i], budget);
-    if (share > 0) add_part(batch, *prompts[i], share);
-    budget -= share;
+    Sequence& s = *prompts[i];
+    const std::size_t share = std::min({shares[i] + spare, left[i], budget});
+    const std::size_t count = grant(grants, s, s.computed + share) - s.computed;
+    if (count > 0) add_part(batch, s, count);
+    spare = shares[i] + spare - count;
+    budget -= count;
   }
+}
+
+Engine::Impl::Batch Engine::Impl::build() {
+  Batch batch;
+  guess_ahead();
+  const std::vector<Sequence*> prompts = prompts_of_step();
+  PageGrants grants = grants_of_step();
+  const std::uint64_t pauses = totals.pauses;
+  add_answers(batch, grants);
+  batch.answers_tokens = batch.tokens.size();
+  if (!prompts.empty()) add_prompts(batch, grants, prompts);
+  // In a safe state there is one that can go on.
+  HF_CHECK(!batch.tokens.empty() || totals.pauses == pauses);
   return batch;
 }
 
-// What was promised at admission is there once prompts that nobody uses have given way.
+// What was granted is there once prompts that nobody uses have given way.
 bool Engine::Impl::make_room(const Batch& batch) {
   std::size_t pages = 0;
   for (const Batch::Part& part : batch.parts) {

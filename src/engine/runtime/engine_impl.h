@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "holdfast/runtime/engine.h"
+#include "page_grants.h"
 #include "scheduler.h"
 #include "sequence.h"
 #include "speculator.h"
@@ -56,6 +57,8 @@ struct Engine::Impl {
   // Admission.
   void admit();
   bool fits(const Sequence& s, bool beside_own) const;
+  PageClaim claim_of(const Sequence& s) const;
+  std::size_t pages_expected(const Sequence& s) const;
   void start(Sequence& s);
   void preempt(Sequence& s);
   static std::string_view domain_of(const Sequence& s, std::size_t page);
@@ -67,9 +70,15 @@ struct Engine::Impl {
 
   // Steps.
   void guess_ahead();
+  void add_answers(Batch& batch, PageGrants& grants);
   void add_answer(Batch& batch, Sequence& s);
   void add_part(Batch& batch, Sequence& s, std::size_t budget);
+  PageGrants grants_of_step() const;
+  std::size_t claim_number(const Sequence& s) const;
+  // Positions up to `end` are wanted. Returns the end up to which there are pages.
+  std::size_t grant(PageGrants& grants, const Sequence& s, std::size_t end);
   std::vector<Sequence*> prompts_of_step();
+  void add_prompts(Batch& batch, PageGrants& grants, std::span<Sequence* const> prompts);
   StepPacer::Room prompt_room(const Batch& batch, std::size_t prompts);
   Batch build();
   bool make_room(const Batch& batch);
@@ -98,6 +107,7 @@ struct Engine::Impl {
   std::vector<Sequence*> running;                                      // in order of admission
   std::vector<RequestId> ended;
   StepPacer pacer;
+  double answer_tokens_mean = 128;  // of late; a guess before the first has ended
   std::vector<double> row_scores;
   std::vector<std::vector<float>> sampler_scratches{1};  // one a thread of the team
   EngineStats totals;

@@ -45,7 +45,8 @@ struct Sequence {
   // Where it stands in the prefix cache. Of its pages the first `pages_indexed` are known there,
   // the last of them as `node`.
   std::string own_domain;        // of its tenant; no name that a caller can give is "shared"
-  bool reuses = false;           // looks its prompt up, and leaves its pages for others
+  bool reuses = false;           // looks its prompt up
+  bool keeps = false;            // and leaves its pages for others
   std::size_t shared_pages = 0;  // at its front: of a prompt that all may share
   std::size_t pages_indexed = 0;
   kvcache::PrefixCache::Node node = kvcache::PrefixCache::kRoot;

@@ -88,6 +88,7 @@ void fields(C& c, Scheduling& m) {
   c.require(m.weight >= 1 && m.weight <= kWeightMax, "a weight out of range");
   c.enumeration(m.priority, Priority::kBatch);
   c.text(m.cache_domain, kCacheDomainBytesMax);
+  c.number(m.keep_prompt);
   c.optional(m.deadline_ms);
 }
 

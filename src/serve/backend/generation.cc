@@ -76,6 +76,7 @@ wire::Scheduling to_scheduling(const GenerateRequest& request) {
   to.weight = std::clamp<std::uint32_t>(request.caller.weight, 1, wire::kWeightMax);
   to.priority = static_cast<wire::Priority>(request.priority);
   to.cache_domain = request.caller.cache_domain;
+  to.keep_prompt = request.keep_prompt;
   if (request.deadline) {
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(*request.deadline - Clock::now());

@@ -33,6 +33,7 @@ void add_counters(EngineFacts& to, const EngineFacts& from) {
   to.prefix_queries += from.prefix_queries;
   to.prefix_hits += from.prefix_hits;
   to.preemptions += from.preemptions;
+  to.pauses += from.pauses;
   to.steps += from.steps;
 }
 

@@ -114,6 +114,7 @@ void NativeBackend::Impl::store_stats(const std::string& id, const EngineProcess
   said.prefix_queries = info_number(*stats, "prefix_queries");
   said.prefix_hits = info_number(*stats, "prefix_hits");
   said.preemptions = info_number(*stats, "preemptions");
+  said.pauses = info_number(*stats, "pauses");
   said.steps = info_number(*stats, "steps");
   said.kv_usage = pages == 0 ? 0
                              : static_cast<double>(info_number(*stats, "pages_used")) /

@@ -104,7 +104,7 @@ void GatewayMetrics::finished(std::string_view name, const backend::Finished& en
 }
 
 void GatewayMetrics::rejected(std::string_view reason) {
-  for (const std::string_view known : {"queue_wait", "standing_queue", "tenant_share"}) {
+  for (const std::string_view known : {"queue_wait", "standing_queue", "tenant_share", "memory"}) {
     if (reason == known) return rejections.with({known}).add();
   }
   rejections.with({"queue_full"}).add();
@@ -141,6 +141,7 @@ void GatewayMetrics::refresh_engine(const backend::EngineFacts& engine) {
   follow(prefix_queries.with({model}), engine.prefix_queries);
   follow(prefix_hits.with({model}), engine.prefix_hits);
   follow(preemptions.with({model}), engine.preemptions);
+  follow(pauses.with({model}), engine.pauses);
   follow(draft_tokens.with({model}), engine.draft_tokens);
   follow(draft_accepted.with({model}), engine.draft_accepted);
   refresh_passes(model, engine.steps);

@@ -56,6 +56,16 @@ bool counts_against(FailureKind kind) {
   return kind == FailureKind::kUpstream || kind == FailureKind::kUpstreamTimeout;
 }
 
+backend::Failure out_of_memory() {
+  constexpr std::uint64_t kRetryMs = 10'000;
+  backend::Failure failure{
+      unavailable("the server ran short of memory and ended its youngest request",
+                  std::string(refusal_reason_name(RefusalReason::kMemory))),
+      FailureKind::kOverloaded};
+  failure.retry_after_ms = kRetryMs;
+  return failure;
+}
+
 }  // namespace
 
 std::uint64_t affinity_of(const backend::GenerateRequest& request, std::size_t bytes_max) {
@@ -94,6 +104,7 @@ Flight::Flight(std::shared_ptr<Router::Impl> router, ModelWays model, Arrival ar
       request_(std::move(request)) {}
 
 void Flight::start() {
+  number_ = router_->add_flight(weak_from_this());
   const auto target = router_->choose(model_, affinity_, std::nullopt, "");
   target ? send(*target) : end_without_route();
 }
@@ -112,6 +123,7 @@ void Flight::send(std::size_t target) {
   {
     const std::lock_guard lock(mutex_);
     attempt = ++attempt_;
+    target_ = target;
     // Kept for a second attempt only where there can be one.
     const bool last =
         retried_ || (model_.ways.size() == 1 && !router_->targets[target].with_breaker);
@@ -152,7 +164,7 @@ void Flight::leave_queue() {
     was_started = started_;
     request_.reset();
   }
-  router_->admitted_ended(model_.id, model_.slots, arrival_, was_started);
+  router_->admitted_ended(model_.id, model_.slots, arrival_, was_started, number_);
 }
 
 void Flight::on_finished(std::size_t target, Instant began, backend::Finished finished) {
@@ -160,6 +172,7 @@ void Flight::on_finished(std::size_t target, Instant began, backend::Finished fi
   router_->leave(target, cancelled ? Router::Impl::Verdict::kNone : Router::Impl::Verdict::kGood,
                  began);
   leave_queue();
+  if (cancelled && was_shed()) return observer_->on_error(out_of_memory());
   observer_->on_finished(std::move(finished));
 }
 
@@ -210,6 +223,7 @@ void Flight::send_again(std::size_t failed) {
 
 void Flight::end_cancelled() {
   leave_queue();
+  if (was_shed()) return observer_->on_error(out_of_memory());
   backend::Finished finished;
   finished.reason = backend::FinishReason::kCancelled;
   observer_->on_finished(std::move(finished));
@@ -223,6 +237,24 @@ void Flight::cancel() {
     handle = handle_;
   }
   if (handle) handle->cancel();
+}
+
+bool Flight::shed() {
+  std::shared_ptr<backend::RequestHandle> handle;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool own = target_ && !router_->targets[*target_].with_breaker;
+    if (ended_ || cancelled_ || !own) return false;
+    cancelled_ = shed_ = true;
+    handle = handle_;
+  }
+  if (handle) handle->cancel();
+  return true;
+}
+
+bool Flight::was_shed() {
+  const std::lock_guard lock(mutex_);
+  return shed_;
 }
 
 void Flight::drop() {

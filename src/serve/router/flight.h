@@ -21,6 +21,8 @@ class Flight final : public std::enable_shared_from_this<Flight> {
   // It was admitted: sends it somewhere, or fails with kNoRoute.
   void start();
   void cancel();
+  // Ends it with kOverloaded, because memory is short. False: it does not run in an engine of ours.
+  bool shed();
   // The caller let go of it.
   void drop();
 
@@ -37,6 +39,7 @@ class Flight final : public std::enable_shared_from_this<Flight> {
   void end_cancelled();
   void end_without_route();
   void leave_queue();
+  bool was_shed();
 
   const std::shared_ptr<Router::Impl> router_;
   const ModelWays model_;
@@ -49,7 +52,10 @@ class Flight final : public std::enable_shared_from_this<Flight> {
   std::shared_ptr<backend::RequestHandle> handle_;   // of the attempt under way
   std::uint32_t attempt_ = 0;
   bool started_ = false;
+  std::optional<std::size_t> target_;  // of the attempt under way
+  std::uint64_t number_ = 0;
   bool cancelled_ = false;
+  bool shed_ = false;
   bool ended_ = false;
   bool retried_ = false;
 };

@@ -1,9 +1,11 @@
 #include "holdfast/router/router.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "flight.h"
 #include "holdfast/platform/thread.h"
+#include "jitter.h"
 #include "router_impl.h"
 
 namespace holdfast::router {
@@ -18,6 +20,8 @@ constexpr Instant kSlotsReadEvery = std::chrono::seconds(1);
 constexpr double kEqualLoad = 0.25;
 // Names that are remembered; a model that is gone and forgotten begins anew.
 constexpr std::size_t kModelsMax = 4096;
+// Memory comes back when answers end or a program does; nobody knows when.
+constexpr double kMemoryRetryMs = 5000;
 
 bool has_name(const backend::ModelFacts& model, std::string_view name) {
   return model.id == name || model.id == std::string(name) + ":latest" ||
@@ -70,7 +74,13 @@ RouterMetrics::RouterMetrics(observe::Registry& registry)
                                  observe::request_seconds_buckets(), {"upstream"})),
       breaker_state(registry.gauge("holdfast_upstream_breaker_state",
                                    "0: in use, 1: tried again, 2: failing and not tried.",
-                                   {"upstream"})) {}
+                                   {"upstream"})),
+      memory_in_use(registry.gauge(
+          "holdfast_memory_in_use_ratio",
+          "Part in use of the memory that no engine was promised, 0..1. From 0.8 no prompts are "
+          "kept, from 0.9 batch requests are refused, from 0.95 all, from 0.99 the youngest end.")),
+      shed(registry.counter("holdfast_memory_shed_total",
+                            "Running requests that were ended because memory was short.")) {}
 
 Router::Impl::Impl(RouterOptions o, std::vector<Target> t, Environment e)
     : options(o), targets(std::move(t)), env(e), metrics_(env.metrics) {
@@ -137,6 +147,11 @@ backend::Backend* Router::Impl::first_with(std::string& model) {
 
 std::optional<Refusal> Router::Impl::admit(const ModelWays& model, const Arrival& arrival) {
   const std::lock_guard lock(mutex_);
+  const MemoryLevel memory = memory_level();
+  const bool batch = arrival.priority == backend::Priority::kBatch;
+  if (memory >= (batch ? MemoryLevel::kNoBatch : MemoryLevel::kNoNew))
+    return Refusal{RefusalReason::kMemory,
+                   std::chrono::milliseconds(std::llround(kMemoryRetryMs * jitter(env.entropy)))};
   if (gates_.size() > kModelsMax && !gates_.contains(model.id))
     std::erase_if(gates_, [](const auto& item) { return item.second.under_way() == 0; });
   auto gate = gates_.try_emplace(model.id, options.admission, env.entropy).first;
@@ -149,9 +164,48 @@ void Router::Impl::admitted_started(const std::string& model, const Arrival& arr
 }
 
 void Router::Impl::admitted_ended(const std::string& model, std::uint32_t slots,
-                                  const Arrival& arrival, bool was_started) {
+                                  const Arrival& arrival, bool was_started, std::uint64_t flight) {
   const std::lock_guard lock(mutex_);
+  flights_.erase(flight);
   gates_.at(model).ended(now(), slots, arrival, was_started);
+}
+
+std::uint64_t Router::Impl::add_flight(std::weak_ptr<Flight> flight) {
+  const std::lock_guard lock(mutex_);
+  flights_.emplace(next_flight_, std::move(flight));
+  return next_flight_++;
+}
+
+void Router::Impl::set_admission(AdmissionLimits limits) {
+  const std::lock_guard lock(mutex_);
+  options.admission = limits;
+  for (auto& [model, gate] : gates_) gate.set_limits(limits);
+}
+
+void Router::Impl::set_memory_in_use(double part) {
+  metrics_.memory_in_use.with().set(part);
+  const MemoryLevel level = router::memory_level(part);
+  const MemoryLevel before = memory_level_.exchange(level);
+  if (level != before)
+    env.logger.log(level > before ? observe::LogLevel::kWarn : observe::LogLevel::kInfo,
+                   "memory.level",
+                   {{"level", static_cast<int>(level)}, {"percent", std::llround(part * 100)}});
+  if (level == MemoryLevel::kShed) shed_youngest();
+}
+
+void Router::Impl::shed_youngest() {
+  std::vector<std::shared_ptr<Flight>> flights;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& item : flights_) {
+      if (auto flight = item.second.lock()) flights.push_back(std::move(flight));
+    }
+  }
+  for (auto flight = flights.rbegin(); flight != flights.rend(); ++flight) {
+    if (!(*flight)->shed()) continue;
+    metrics_.shed.with().add();
+    return;
+  }
 }
 
 std::optional<std::size_t> Router::Impl::choose(const ModelWays& model, std::uint64_t affinity,
@@ -360,6 +414,10 @@ backend::Stats Router::stats() {
   return out;
 }
 
+void Router::set_admission(AdmissionLimits limits) { impl_->set_admission(limits); }
+
+void Router::set_memory_in_use(double part) { impl_->set_memory_in_use(part); }
+
 std::vector<backend::RouteFacts> Router::routes() { return impl_->routes(); }
 
 std::unique_ptr<backend::RequestHandle> Router::generate(
@@ -370,6 +428,7 @@ std::unique_ptr<backend::RequestHandle> Router::generate(
     return nullptr;
   }
   request.model = model.id;
+  request.keep_prompt = impl_->memory_level() < MemoryLevel::kKeepNothing;
   Arrival arrival{request.caller.tenant, request.caller.weight, request.priority,
                   request.follow_up};
   if (const auto refusal = impl_->admit(model, arrival)) {

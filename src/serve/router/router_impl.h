@@ -1,6 +1,7 @@
 // State shared by the requests of one router.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -27,6 +28,8 @@ struct ModelWays {
   std::vector<Candidate> ways;
 };
 
+class Flight;
+
 struct RouterMetrics {
   explicit RouterMetrics(observe::Registry& registry);
 
@@ -35,6 +38,8 @@ struct RouterMetrics {
   observe::Family<observe::Counter>& errors;
   observe::Family<observe::Histogram>& latency;
   observe::Family<observe::Gauge>& breaker_state;
+  observe::Family<observe::Gauge>& memory_in_use;
+  observe::Family<observe::Counter>& shed;
 };
 
 class Router::Impl : public std::enable_shared_from_this<Router::Impl> {
@@ -52,9 +57,14 @@ class Router::Impl : public std::enable_shared_from_this<Router::Impl> {
   backend::Backend* first_with(std::string& model);
 
   std::optional<Refusal> admit(const ModelWays& model, const Arrival& arrival);
+  // Of one that was admitted. Returns the number under which it is known until it ends.
+  std::uint64_t add_flight(std::weak_ptr<Flight> flight);
   void admitted_started(const std::string& model, const Arrival& arrival);
   void admitted_ended(const std::string& model, std::uint32_t slots, const Arrival& arrival,
-                      bool was_started);
+                      bool was_started, std::uint64_t flight);
+  void set_admission(AdmissionLimits limits);
+  void set_memory_in_use(double part);
+  MemoryLevel memory_level() const { return memory_level_.load(std::memory_order_relaxed); }
 
   // A target that may be tried, not `except`; it then counts as under way there until leave().
   std::optional<std::size_t> choose(const ModelWays& model, std::uint64_t affinity,
@@ -73,7 +83,7 @@ class Router::Impl : public std::enable_shared_from_this<Router::Impl> {
   std::vector<backend::RouteFacts> routes();
   void refresh_metrics();
 
-  const RouterOptions options;
+  RouterOptions options;  // `admission` under the lock
   std::vector<Target> targets;
   Environment env;
 
@@ -95,10 +105,15 @@ class Router::Impl : public std::enable_shared_from_this<Router::Impl> {
   void enter(std::size_t target, std::string_view reason);
   void work();
 
+  void shed_youngest();
+
   RouterMetrics metrics_;
+  std::atomic<MemoryLevel> memory_level_{MemoryLevel::kNormal};
 
   std::mutex mutex_;  // of what follows; never held while a backend or an observer is called
   std::vector<TargetState> states_;
+  std::map<std::uint64_t, std::weak_ptr<Flight>> flights_;  // oldest first
+  std::uint64_t next_flight_ = 0;
   std::map<std::string, AdmissionControl> gates_;  // by model id; one for each that was asked for
   std::map<std::pair<std::size_t, std::string>, KnownSlots> slots_;
 

@@ -44,6 +44,7 @@ constexpr auto kFlushTime = std::chrono::milliseconds(300);
 // How often the certificate files are looked at. A change is taken when it has settled for one
 // such time, which leaves room within the second that a rotation may take.
 constexpr auto kTlsPoll = std::chrono::milliseconds(250);
+constexpr auto kMemoryPoll = std::chrono::milliseconds(500);
 // What is not a client's connection: engines, logs, the store, the poller.
 constexpr std::size_t kOwnDescriptors = 64;
 
@@ -75,6 +76,14 @@ http::ServerOptions server_options(const config::Settings& s) {
   o.body_timeout = s.duration(Setting::http_body_timeout);
   o.stall_timeout = s.duration(Setting::http_stall_timeout);
   return o;
+}
+
+router::AdmissionLimits admission_limits(const config::Settings& s) {
+  router::AdmissionLimits limits;
+  limits.queue_max = static_cast<std::uint32_t>(s.integer(Setting::limits_queue_max));
+  limits.queue_wait_max = s.duration(Setting::limits_queue_wait_max);
+  limits.queue_target = s.duration(Setting::limits_queue_target);
+  return limits;
 }
 
 Result<observe::LogOptions> log_options(const config::Settings& s) {
@@ -126,6 +135,7 @@ class ServerProcess {
   void apply(const config::Settings& next);
   void watch_tls_files();
   void show_certificate();
+  void watch_memory();
   Status build_router(std::unique_ptr<backend::Backend> native);
   Status listen();
   void load_models();
@@ -152,11 +162,11 @@ class ServerProcess {
   std::shared_ptr<const tls::ServerContext> tls_;       // in force; null: plain
   std::shared_ptr<const tls::ServerContext> next_tls_;  // made by check(), taken by apply()
   std::optional<TlsFileWatch> tls_watch_;
-  std::unique_ptr<backend::Backend> backend_;  // the router
-  backend::NativeBackend* native_ = nullptr;   // behind it
+  std::unique_ptr<router::Router> backend_;
+  backend::NativeBackend* native_ = nullptr;  // behind it
   std::unique_ptr<gateway::Gateway> gateway_;
   std::unique_ptr<http::Server> server_;
-  std::unique_ptr<http::Timer> timer_, tls_timer_;
+  std::unique_ptr<http::Timer> timer_, tls_timer_, memory_timer_;
   std::unique_ptr<Interrupts> interrupts_;
   std::chrono::steady_clock::time_point drain_until_;
   std::optional<Error> failed_;
@@ -320,6 +330,10 @@ void ServerProcess::apply(const config::Settings& next) {
     logger_.set_level(*level);
   server_->update(server_options(next));
   gateway_->update(gateway_options(next));
+  router::AdmissionLimits queues = admission_limits(next);
+  // The engines' own queues were sized by it when they were started.
+  queues.queue_max = admission_limits(context_.settings).queue_max;
+  backend_->set_admission(queues);
   native_->set_keep_alive(next.duration(Setting::models_keep_alive));
   catalog_->set_aliases(next.map(Setting::models_aliases));
   if (next_tls_ == nullptr) return;
@@ -358,12 +372,21 @@ void ServerProcess::show_certificate() {
   logger_.log(level, "tls.certificate", {{"days_left", left / kDay}});
 }
 
+// What other programs and this one take beside the models.
+void ServerProcess::watch_memory() {
+  const auto memory = platform::MemoryLimits::detect();
+  std::uint64_t planned = 0;
+  for (const backend::EngineFacts& engine : backend_->stats().engines)
+    planned += engine.weights_bytes + engine.kv_bytes + engine.scratch_bytes;
+  backend_->set_memory_in_use(
+      router::memory_in_use(memory.limit_bytes(), memory.available_bytes(), planned));
+  memory_timer_->start(kMemoryPoll, [this] { watch_memory(); });
+}
+
 Status ServerProcess::build_router(std::unique_ptr<backend::Backend> native) {
   const config::Settings& s = context_.settings;
   router::RouterOptions options;
-  options.admission.queue_max = static_cast<std::uint32_t>(s.integer(Setting::limits_queue_max));
-  options.admission.queue_wait_max = s.duration(Setting::limits_queue_wait_max);
-  options.admission.queue_target = s.duration(Setting::limits_queue_target);
+  options.admission = admission_limits(s);
   std::vector<router::Target> targets;
   targets.push_back({"native", "native", std::move(native),
                      static_cast<std::uint32_t>(s.integer(Setting::engine_batch_max)), false});
@@ -478,10 +501,13 @@ Status ServerProcess::run() {
   interrupts_->set_handler(
       [this](int signal) { loop_.post([this, signal] { begin_drain(signal); }); });
   load_models();
+  memory_timer_ = std::make_unique<http::Timer>(loop_);
+  watch_memory();
   loop_.run();
   interrupts_->set_handler({});
   timer_.reset();
   tls_timer_.reset();
+  memory_timer_.reset();
   server_.reset();
   backend_.reset();
   logger_.info("server.stopped");

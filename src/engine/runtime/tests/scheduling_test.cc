@@ -64,6 +64,29 @@ TEST(Prefix, AnotherDomainMissesAndNoDomainNeitherFindsNorLeaves) {
   EXPECT_EQ(cached, (std::vector<std::uint32_t>{0, 0, 0, 0, 0, 96, 96}));
 }
 
+TEST(Prefix, WhatShallNotBeKeptIsFoundButLeavesNothing) {
+  Bench b({.chunk = 16, .prefix_pages = 64});
+  const auto longer = with_suffix(prompt_of(96), 1, 70);
+  const auto ask = [&](RequestId id, std::vector<std::int32_t> prompt, bool keep) {
+    Request r = of(generate(id, std::move(prompt), 4), "t", "a");
+    r.scheduling.keep_prompt = keep;
+    b.engine->submit(std::move(r));
+  };
+  ask(1, prompt_of(100), true);
+  b.run();
+  ask(2, longer, false);
+  ask(3, longer, false);  // neither waits for what the other will not leave
+  b.run();
+  ask(4, longer, true);
+  b.run();
+  ask(5, longer, true);
+  b.run();
+  std::vector<std::uint32_t> cached;
+  for (RequestId id = 1; id <= 5; ++id) cached.push_back(b.sink.answers[id].started->cached_tokens);
+  EXPECT_EQ(cached, (std::vector<std::uint32_t>{0, 96, 96, 96, 160}));
+  for (RequestId id = 3; id <= 5; ++id) EXPECT_EQ(b.sink.ids(id), b.sink.ids(2));
+}
+
 TEST(Prefix, ThePromptsLastTokenIsAlwaysComputed) {
   Bench b({.prefix_pages = 64});
   for (RequestId id = 1; id <= 2; ++id) {
@@ -144,6 +167,105 @@ TEST(Prefix, GivesWayToWhoRuns) {
     EXPECT_EQ(b.sink.ids(id), alone(prompt_of(150, i), 40));
   }
   EXPECT_GT(b.engine->stats().prefix_evictions, 10u);
+}
+
+// Each may need seven of the twelve pages, but answers are known to be short.
+TEST(Pages, WhatMayBeNeededIsNotSetAside) {
+  Bench b({.sequences = 6, .context = 256, .pages = 12});
+  RequestId id = 0;
+  for (; id < 40; ++id) {
+    b.engine->submit(generate(id, prompt_of(20), 6));
+    b.run();
+  }
+  const RequestId first = id;
+  for (int salt = 0; salt < 6; ++salt)
+    b.engine->submit(generate(id++, prompt_of(20, salt), 200, 0.8f));
+  std::uint32_t together = 0;
+  for (int i = 0; i < 20; ++i) {
+    b.engine->step();
+    together = std::max(together, b.engine->stats().running);
+  }
+  EXPECT_EQ(together, 6u);
+  b.run();
+  // They were long after all: some had to pause, and each said what it says alone.
+  for (int salt = 0; salt < 6; ++salt) {
+    EXPECT_EQ(b.sink.ids(first + static_cast<RequestId>(salt)), alone(prompt_of(20, salt), 200));
+  }
+}
+
+TEST(Pages, WhoPausesGoesOnBeforeOthersBegin) {
+  Bench b({.sequences = 3, .context = 256, .pages = 9});
+  for (RequestId id = 1; id <= 20; ++id) {
+    b.engine->submit(generate(id, prompt_of(20), 2));
+    b.run();
+  }
+  for (RequestId id = 101; id <= 102; ++id) b.engine->submit(generate(id, prompt_of(20), 230));
+  // Short ones keep coming; the long ones end all the same.
+  RequestId next = 200;
+  int steps = 0;
+  while ((b.sink.answers[101].ends == 0 || b.sink.answers[102].ends == 0) && steps < 2000) {
+    if (steps % 2 == 0) b.engine->submit(generate(next++, prompt_of(20), 4));
+    b.engine->step();
+    ++steps;
+  }
+  EXPECT_LT(steps, 2 * 240);
+  b.run();
+  EXPECT_GT(b.sink.answers[200].ends, 0);
+}
+
+// Long prompts and answers, few pages, kept prompts, guesses, cancels: nobody waits for ever, and
+// no bit differs.
+TEST(Pages, ShortOfThemEveryAnswerEndsWithItsBits) {
+  constexpr std::size_t kSuffixes[] = {10, 70, 120};
+  const auto asked = [&](int salt) {
+    return with_suffix(prompt_of(64), salt % 3, kSuffixes[salt / 3]);
+  };
+  std::map<int, std::vector<std::int32_t>> expected;
+  for (int salt = 0; salt < 9; ++salt)
+    expected[salt] = alone(asked(salt), static_cast<std::uint32_t>(250 - asked(salt).size()));
+  std::uint64_t pauses = 0;
+  for (std::uint32_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937 random(seed);
+    BenchSetup setup{.chunk = random() % 2 == 0 ? 24u : 1u,
+                     .sequences = 4,
+                     .pages = 8 + random() % 8,
+                     .guests = 1,
+                     .prefix_pages = random() % 3 == 0 ? 0u : 8u};
+    if (random() % 2 == 0)
+      setup.speculation = {
+          .source = SpeculationOptions::Source::kLookup, .adaptive = false, .tokens_max = 4};
+    Bench b(setup);
+    std::map<RequestId, int> salts;
+    std::map<RequestId, std::size_t> lengths;  // of those that nobody cancels
+    for (RequestId id = 1; id <= 20; ++id) {
+      const int salt = salts[id] = static_cast<int>(random() % 9);
+      const std::size_t length = lengths[id] = random() % 3 == 0 ? expected[salt].size() : 3;
+      const std::string tenant(1, static_cast<char>('a' + random() % 2));
+      Request r = of(generate(id, asked(salt), static_cast<std::uint32_t>(length), 0.8f), tenant,
+                     tenant, static_cast<Priority>(random() % 3));
+      r.scheduling.keep_prompt = random() % 4 != 0;
+      b.engine->submit(std::move(r));
+      for (std::uint32_t i = random() % 12; i > 0; --i) b.engine->step();
+      if (random() % 6 == 0) {
+        const RequestId victim = 1 + random() % id;
+        lengths.erase(victim);
+        b.engine->cancel(victim);
+      }
+    }
+    b.run();
+    pauses += b.engine->stats().pauses;
+    for (const auto& [id, salt] : salts) {
+      ASSERT_EQ(b.sink.answers[id].ends, 1) << id;
+      ASSERT_FALSE(b.sink.answers[id].failure && lengths.contains(id)) << id;
+      const std::vector<std::int32_t> said = b.sink.ids(id);
+      ASSERT_TRUE(std::ranges::equal(said, std::span(expected[salt]).first(said.size()))) << id;
+      if (lengths.contains(id)) {
+        ASSERT_EQ(said.size(), lengths[id]) << id;
+      }
+    }
+  }
+  EXPECT_GT(pauses, 100u);
 }
 
 TEST(Classes, AHigherOneGoesFirstAndTakesAPlaceAndNoBitChanges) {
@@ -277,6 +399,7 @@ TEST(Random, NothingIsLostOrMixedUp) {
       const std::string tenant(1, static_cast<char>('a' + random() % 3));
       Request r = of(generate(id, with_suffix(prompt_of(64), salt, 20), 12, 0.8f), tenant, tenant,
                      static_cast<Priority>(random() % 3));
+      r.scheduling.keep_prompt = random() % 4 != 0;
       if (random() % 6 == 0) {
         r.scheduling.deadline_ns = static_cast<std::uint64_t>(clock.monotonic_ns() + random() % 30);
         disturbed[id] = true;

@@ -31,7 +31,7 @@ inline Submit sample_submit() {
   m.sampling.ignore_eos = true;
   m.sampling.logprobs = 5;
   m.sampling.echo = true;
-  m.scheduling = {"clinic", 3, Priority::kBatch, std::string("\0\xff", 2), 1500};
+  m.scheduling = {"clinic", 3, Priority::kBatch, std::string("\0\xff", 2), false, 1500};
   return m;
 }
 

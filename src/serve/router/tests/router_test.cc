@@ -127,6 +127,82 @@ TEST_F(RouterTest, WhatDoesNotFitTheQueueIsRefusedAtOnce) {
   EXPECT_NE(generate("a").handle, nullptr);
 }
 
+TEST_F(RouterTest, NewLimitsHoldFromTheNextRequestOn) {
+  options_.admission.queue_max = 1;
+  const auto native = add("native", {"a"}, 1);
+  std::vector<Running> running;
+  running.push_back(generate("a"));
+  running.push_back(generate("a"));
+  EXPECT_EQ(generate("a").handle, nullptr);
+  AdmissionLimits wider;
+  wider.queue_max = 2;
+  router().set_admission(wider);
+  running.push_back(generate("a"));
+  EXPECT_NE(running.back().handle, nullptr);
+  EXPECT_EQ(generate("a").handle, nullptr);
+}
+
+TEST_F(RouterTest, ShortMemoryRefusesBatchFirstAndThenAll) {
+  const auto native = add("native", {"a"});
+  const auto ask = [&](backend::Priority priority) {
+    Running out;
+    backend::GenerateRequest request;
+    request.model = "a";
+    request.priority = priority;
+    request.prompt = backend::TextPrompt{"x"};
+    out.handle = router().generate(std::move(request), out.seen);
+    if (out.handle) finish(native->call(native->count() - 1));
+    return out;
+  };
+  struct Row {
+    double in_use;
+    bool batch, interactive, keeps;
+  };
+  for (const Row row :
+       {Row{0.5, true, true, true}, Row{0.8, true, true, false}, Row{0.9, false, true, false},
+        Row{0.95, false, false, false}, Row{0.2, true, true, true}}) {
+    router().set_memory_in_use(row.in_use);
+    const Running batch = ask(backend::Priority::kBatch);
+    const Running interactive = ask(backend::Priority::kInteractive);
+    EXPECT_EQ(batch.handle != nullptr, row.batch) << row.in_use;
+    EXPECT_EQ(interactive.handle != nullptr, row.interactive) << row.in_use;
+    if (row.interactive) {
+      EXPECT_EQ(native->call(native->count() - 1)->request.keep_prompt, row.keeps) << row.in_use;
+    } else {
+      EXPECT_EQ(interactive.seen->failure->kind, FailureKind::kOverloaded);
+      EXPECT_EQ(interactive.seen->failure->error.detail(), "memory");
+      EXPECT_GT(interactive.seen->failure->retry_after_ms, 0u);
+    }
+  }
+}
+
+TEST_F(RouterTest, WithoutMemoryTheYoungestOfOursEnds) {
+  const auto native = add("native", {"a"});
+  const auto other = add("far", {"b"});
+  const Running first = generate("a");
+  const Running second = generate("a");
+  const Running elsewhere = generate("b");  // the youngest, but its memory is another's
+  native->call(1)->observer->on_started({});
+  router().set_memory_in_use(0.985);
+  EXPECT_FALSE(native->call(1)->cancelled);
+  router().set_memory_in_use(0.99);
+  EXPECT_TRUE(native->call(1)->cancelled);
+  EXPECT_FALSE(native->call(0)->cancelled);
+  EXPECT_FALSE(other->call(0)->cancelled);
+  backend::Finished stopped;
+  stopped.reason = backend::FinishReason::kCancelled;
+  std::exchange(native->call(1)->observer, nullptr)->on_finished(stopped);
+  ASSERT_TRUE(second.seen->failure);
+  EXPECT_EQ(second.seen->failure->kind, FailureKind::kOverloaded);
+  EXPECT_GT(second.seen->failure->retry_after_ms, 0u);
+  EXPECT_EQ(second.seen->ends, 1);
+  router().set_memory_in_use(0.99);  // and then the next
+  EXPECT_TRUE(native->call(0)->cancelled);
+  router().set_memory_in_use(0.99);
+  EXPECT_FALSE(other->call(0)->cancelled);
+  EXPECT_NE(metrics_.expose_text().find("holdfast_memory_shed_total 2"), std::string::npos);
+}
+
 TEST_F(RouterTest, TheLeastLoadedTargetIsTaken) {
   const auto big = add("big", {"m"}, 8);
   const auto small = add("small", {"m"}, 2);

@@ -49,6 +49,7 @@ struct EngineStats {
   std::uint64_t prefix_hits = 0;       // of these, not computed again
   std::uint64_t prefix_evictions = 0;  // pages
   std::uint64_t preemptions = 0;
+  std::uint64_t pauses = 0;          // steps without a sequence, for want of pages
   std::uint64_t draft_tokens = 0;    // guessed ahead and computed since the start
   std::uint64_t draft_accepted = 0;  // of these, those that were what the model then chose
 };
@@ -68,11 +69,12 @@ struct EngineParts {
 };
 
 // Scheduling: by class, and by shares of tenants in a class (scheduler.h). A request is admitted
-// when a sequence slot is free and the KV pages that it can need at most are free or only kept, so
-// a running request never lacks memory. Running answers advance by one token each step, and by
-// those that were guessed ahead of it and turned out right; prompts get so much of a step as does
-// not disturb them (step_pacer.h). Prompts that begin like an earlier one of the same cache domain
-// cost only what differs.
+// when a sequence slot is free, the KV pages that all will probably need are free or only kept, and
+// all can end in any case (page_grants.h). Where answers get much longer than those before, some
+// pause until others have ended; none is lost. Running answers advance by one token each step, and
+// by those that were guessed ahead of it and turned out right; prompts get so much of a step as
+// does not disturb them (step_pacer.h). Prompts that begin like an earlier one of the same cache
+// domain cost only what differs.
 //
 // Owned by the thread that calls step(); only that thread may call anything.
 class Engine {

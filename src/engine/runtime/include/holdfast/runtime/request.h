@@ -48,6 +48,7 @@ struct Scheduling {
   std::uint32_t weight = 1;  // share relative to other tenants
   Priority priority = Priority::kInteractive;
   std::string cache_domain;                  // prompts are reused only inside it; empty: never
+  bool keep_prompt = true;                   // false: may reuse, but leaves nothing new
   std::optional<std::uint64_t> deadline_ns;  // of the monotonic clock
 };
 

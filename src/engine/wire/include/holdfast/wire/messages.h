@@ -113,6 +113,7 @@ struct Scheduling {
   std::uint32_t weight = 1;  // 1..kWeightMax
   Priority priority = Priority::kInteractive;
   std::string cache_domain;                  // bytes; empty: nothing is reused or kept
+  bool keep_prompt = true;                   // false: reused, but nothing new is kept
   std::optional<std::uint32_t> deadline_ms;  // from now
   bool operator==(const Scheduling&) const = default;
 };

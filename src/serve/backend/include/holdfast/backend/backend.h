@@ -67,6 +67,7 @@ struct EngineFacts {
   std::uint64_t prefix_queries = 0;  // prompt tokens looked up in the prefix cache
   std::uint64_t prefix_hits = 0;     // of these, found
   std::uint64_t preemptions = 0;     // sequences that had to start again for a higher class
+  std::uint64_t pauses = 0;          // steps that sequences missed for want of KV pages
   std::uint64_t steps = 0;           // forward passes
   std::uint32_t restarts = 0;
   std::int64_t loaded_at = 0;   // Unix seconds
@@ -156,6 +157,7 @@ struct GenerateRequest {
   std::optional<std::chrono::steady_clock::time_point> deadline;
   // Another answer of a request that was let in: it is not weighed again.
   bool follow_up = false;
+  bool keep_prompt = true;    // false: later prompts find nothing of this one
   bool wait_for_load = true;  // false: a model that is not ready fails at once with kModelLoading
   std::string request_id;     // for logs
   Prompt prompt;

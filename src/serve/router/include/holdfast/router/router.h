@@ -14,6 +14,7 @@
 #include "holdfast/platform/entropy.h"
 #include "holdfast/router/admission.h"
 #include "holdfast/router/breaker.h"
+#include "holdfast/router/memory_level.h"
 
 namespace holdfast::router {
 
@@ -57,6 +58,13 @@ class Router final : public backend::Backend {
 
   // Registers every metric that a router fills, for documents.
   static void declare_metrics(observe::Registry& registry);
+
+  // Limits of the queues, for what arrives from now on.
+  void set_admission(AdmissionLimits limits);
+  // The part of the memory that is in use, 0..1, as memory_in_use() counts it. To be told again and
+  // again: each call at the last level ends the youngest request of the own engines, with
+  // kOverloaded.
+  void set_memory_in_use(double part);
 
   std::vector<backend::ModelFacts> models() override;
   backend::Stats stats() override;
