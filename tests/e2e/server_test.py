@@ -63,6 +63,19 @@ class Life(Case):
         self.fails(2, ["serve", "--config", path], "bad.toml")
 
 
+class TestHooks(Case):
+    def test_token_delay(self):
+        """A build with hooks answers as slowly as it is told, whatever the machine; a release knows nothing of it."""
+        hooks = "with test hooks" in self.ok(["version"]).stdout
+        self.environment = self.environment | {"HOLDFAST_TEST_TOKEN_DELAY_MS": "40"}
+        with Server(self, "smol") as server:
+            ask = json.dumps({"model": "smol", "prompt": "Once", "max_tokens": 25, "ignore_eos": True})
+            begin = time.monotonic()
+            self.assertEqual(server.post("/v1/completions", ask)[0], 200)
+            if hooks:
+                self.assertGreaterEqual(time.monotonic() - begin, 24 * 0.04)
+
+
 class Idle(Case):
     def test_loaded_engine_uses_no_processor(self):
         """Processor time, which other load does not change: threads that spin would use all."""

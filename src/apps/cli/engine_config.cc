@@ -82,6 +82,22 @@ std::string draft_model(const Context& context) {
   return speculation.substr(kDraftPrefix.size());
 }
 
+namespace {
+
+// HOLDFAST_TEST_TOKEN_DELAY_MS; guesses would bring several tokens for one delay.
+void add_test_hooks([[maybe_unused]] const Context& context,
+                    [[maybe_unused]] json::Object& config) {
+#ifdef HOLDFAST_TEST_HOOKS
+  const std::string_view delay =
+      config::lookup(context.environment, "HOLDFAST_TEST_TOKEN_DELAY_MS");
+  if (delay.empty()) return;
+  config.set("test_token_delay_ms", std::atoi(std::string(delay).c_str()));
+  config.set("speculation", "off");
+#endif
+}
+
+}  // namespace
+
 json::Object engine_config(const Context& context) {
   const config::Settings& s = context.settings;
   const platform::CpuTopology cpus = platform::CpuTopology::detect();
@@ -90,7 +106,7 @@ json::Object engine_config(const Context& context) {
   if (memory == 0) memory = platform::MemoryLimits::detect().limit_bytes() / 10 * 9;
   if (threads == 0) threads = cpus.usable_cores();
   const std::vector<int> places = compute_cpus(s.text(Setting::engine_affinity), cpus, threads);
-  return json::Object{
+  json::Object out{
       {"threads", threads},
       {"usable_cpus", places.empty()
                           ? cpus.usable_cpus()
@@ -109,6 +125,8 @@ json::Object engine_config(const Context& context) {
       {"prefix_cache", s.flag(Setting::engine_prefix_cache)},
       {"prefix_bytes_max", s.size_bytes(Setting::engine_prefix_bytes_max)},
       {"memory_limit_bytes", memory}};
+  add_test_hooks(context, out);
+  return out;
 }
 
 Result<std::string> engine_program() {

@@ -327,6 +327,26 @@ std::string ready_json(const LoadedModel& loaded, const LoadConfig& config,
                    {"sandbox", sandbox}});
 }
 
+// Makes what the engine can do exactly known: running answers together bring so many tokens a
+// second as go into the delay. Nothing in a release.
+class TokenDelay {
+ public:
+  explicit TokenDelay(const LoadConfig& config) : delay_(config.test_token_delay_ms) {}
+  void after_step(const runtime::EngineStats& stats) {
+    if (delay_.count() == 0 || stats.generated_tokens == seen_) return;
+    seen_ = stats.generated_tokens;
+    // The jail has no call to sleep with; nobody ever notifies.
+    std::unique_lock lock(mutex_);
+    never_.wait_for(lock, delay_, [] { return false; });
+  }
+
+ private:
+  const std::chrono::milliseconds delay_;
+  std::uint64_t seen_ = 0;
+  std::mutex mutex_;
+  std::condition_variable never_;
+};
+
 // The engine's loop: commands, then a step, until the receiver says stop.
 void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config) {
   WireSink sink(channel);
@@ -348,6 +368,7 @@ void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config
   options.shared_prefixes = shared_prefixes(loaded, config.shared_prompts);
   options.speculation = config.speculation;
   runtime::Engine engine(parts, options, sink);
+  TokenDelay delay(config);
   CommandQueue queue;
   Receiver receiver(channel, loaded, queue);
   std::thread receiving([&receiver] { receiver.run(); });
@@ -375,6 +396,7 @@ void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config
     if (stopping) break;
     config.mark->set_busy(!engine.idle());
     engine.step();
+    delay.after_step(engine.stats());
     if (engine.idle()) config.mark->set_busy(false);
   }
   channel.shut_down();

@@ -518,6 +518,9 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   HF_TRY(m.text("template", c.template_text));
   HF_TRY(m.number("memory_limit_bytes", c.memory_limit_bytes, 0, std::int64_t{1} << 60));
   HF_TRY(m.number("draft_pack_fd", c.draft_pack_fd, 4, 1023));
+#ifdef HOLDFAST_TEST_HOOKS
+  HF_TRY(m.number("test_token_delay_ms", c.test_token_delay_ms, 0, 10'000));
+#endif
   int board_fd = -1;
   std::uint32_t board_place = 0;
   HF_TRY(m.number("board_fd", board_fd, 4, 1023));

@@ -56,6 +56,9 @@ struct LoadConfig {
   std::string template_text;             // used instead of the pack's chat template
   std::uint64_t memory_limit_bytes = 0;  // 0: no limit
   runtime::SpeculationOptions speculation;
+  // Builds with test hooks: every step that brings tokens takes so much longer, so that what the
+  // engine can do is known exactly.
+  std::uint32_t test_token_delay_ms = 0;
   int draft_pack_fd = -1;  // with Source::kModel: the model that guesses
   // Shows the other engines of the server that this one computes, and this one what they do.
   std::shared_ptr<platform::BusyMark> mark = std::make_shared<platform::BusyMark>();

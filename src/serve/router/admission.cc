@@ -12,7 +12,9 @@ namespace {
 constexpr double kServiceGuessS = 1.0;
 // Waiting places that keep the slots busy; a queue of more only adds to the wait.
 constexpr double kUsefulPlaces = 8;
-constexpr double kTargetServices = 1;
+// Slots that work in step are free all at once: who is let in with as many waiting as there are
+// slots would wait for two answers.
+constexpr double kTargetServices = 0.75;
 constexpr double kTargetMinS = 0.25;
 constexpr double kTargetMaxS = 10;
 constexpr double kCrowdTargets = 3;

@@ -44,6 +44,15 @@ TEST(LoadConfigTest, EveryMemberIsRead) {
   EXPECT_EQ(c->draft_pack_fd, 5);
 }
 
+TEST(LoadConfigTest, TheDelayIsKnownToBuildsWithHooksAlone) {
+#ifdef HOLDFAST_TEST_HOOKS
+  EXPECT_EQ(parse_load_config(R"({"test_token_delay_ms":10000})")->test_token_delay_ms, 10000u);
+  EXPECT_FALSE(parse_load_config(R"({"test_token_delay_ms":10001})").ok());
+#else
+  EXPECT_FALSE(parse_load_config(R"({"test_token_delay_ms":1})").ok());
+#endif
+}
+
 TEST(LoadConfigTest, EachKindOfSpeculation) {
   using Source = runtime::SpeculationOptions::Source;
   const auto parsed = [](const char* word) {

@@ -131,7 +131,7 @@ TEST_F(AdmissionTest, WhereManyAreRefusedTheTargetHolds) {
   }
   now_ += milliseconds(101);
   for (int i = 0; i < 2; ++i) EXPECT_TRUE(g.arrive(now_, kSlots, user_));
-  for (int i = 0; i < 7; ++i) g.ended(now_, kSlots, user_, false);  // 5 wait, 4 is the target
+  for (int i = 0; i < 8; ++i) g.ended(now_, kSlots, user_, false);  // 4 wait, 3 is the target
   EXPECT_TRUE(g.arrive(now_, kSlots, user_));
   g.ended(now_, kSlots, user_, false);
   EXPECT_FALSE(g.arrive(now_, kSlots, user_));

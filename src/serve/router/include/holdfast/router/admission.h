@@ -51,7 +51,8 @@ struct Refusal {
 //  * While fewer requests are under way than the model has slots, everything is let in.
 //  * Never more than queue_max wait, and none whose estimated wait is above queue_wait_max.
 //  * Realtime and interactive requests are let in while the estimated wait is at most the target.
-//  * Beyond it a crowd may queue, up to three times the target: those who come within a moment of
+//  * Beyond it a crowd may queue, three for each slot (24 at most) or up to three times the target:
+//    those who come within a moment of
 //    the last free slot, and later, while hardly anybody is refused, those who make the queue no
 //    longer than it was in the last interval. So people who press a button together, and then
 //    wait for each answer before they ask again, are all served; arrivals that do not wait for
