@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 
@@ -63,8 +64,21 @@ class Server:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read()
 
+    def post(self, path, tenant):
+        """Status of a request without a body."""
+        headers = {"Authorization": f"Bearer {self.keys[tenant]}"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", b"", headers)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def models(self):
+        return [m["id"] for m in json.loads(self.get("/v1/models"))["data"]]
+
     def first_model(self):
-        return json.loads(self.get("/v1/models"))["data"][0]["id"]
+        return self.models()[0]
 
     def metric(self, name):
         total = 0.0

@@ -1,6 +1,7 @@
 #include "engine_config.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "holdfast/base/utf8.h"
 #include "holdfast/config/settings.h"
@@ -90,8 +91,10 @@ void add_test_hooks([[maybe_unused]] const Context& context,
 #ifdef HOLDFAST_TEST_HOOKS
   const std::string_view delay =
       config::lookup(context.environment, "HOLDFAST_TEST_TOKEN_DELAY_MS");
-  if (delay.empty()) return;
-  config.set("test_token_delay_ms", std::atoi(std::string(delay).c_str()));
+  std::int64_t ms = 0;
+  const auto [end, error] = std::from_chars(delay.data(), delay.data() + delay.size(), ms);
+  if (error != std::errc() || end != delay.data() + delay.size()) return;
+  config.set("test_token_delay_ms", ms);
   config.set("speculation", "off");
 #endif
 }
