@@ -84,6 +84,50 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.event(value)
         self.finish_well(len(words))
 
+    def calls(self, *deltas):
+        self.event({"model": "theirs", "choices": [{"index": 0, "delta": {"tool_calls": list(deltas)},
+                                                    "finish_reason": None}]})
+
+    def do_calls(self, _):
+        """Two calls whose parts are interleaved, the second without an id."""
+        self.begin()
+        self.calls({"index": 0, "id": "a1", "type": "function", "function": {"name": "weather", "arguments": ""}})
+        self.calls({"index": 0, "function": {"arguments": "{\"city\""}})
+        self.calls({"index": 1, "type": "function", "function": {"name": "time", "arguments": "{"}},
+                   {"index": 0, "function": {"arguments": ": \"Köln\"}"}})
+        self.calls({"index": 1, "function": {"arguments": "}"}})
+        self.event(chunk("", "tool_calls"))
+        self.event({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 9}})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def do_calls_open(self, _):
+        """Arguments that never end, in a stream that does."""
+        self.begin()
+        self.calls({"index": 0, "id": "a1", "function": {"name": "weather", "arguments": "{\"city\": [[["}})
+        self.event(chunk("", "tool_calls"))
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def do_calls_range(self, _):
+        self.begin()
+        self.calls({"index": 10**9, "id": "a", "function": {"name": "weather", "arguments": "{}"}})
+        self.event(chunk("", "tool_calls"))
+
+    def do_calls_nameless(self, _):
+        self.begin()
+        self.calls({"index": 0, "id": "a", "function": {"arguments": "{}"}})
+        self.event(chunk("", "tool_calls"))
+
+    def do_calls_million(self, _):
+        self.begin()
+        for i in range(10**6):
+            self.calls({"index": i % 100, "id": f"c{i}", "function": {"name": "weather", "arguments": "{}"}})
+
+    def do_calls_long(self, _):
+        self.begin()
+        self.calls({"index": 0, "id": "a", "function": {"name": "weather", "arguments": "\""}})
+        while True:
+            self.calls({"index": 0, "function": {"arguments": "x" * 60000}})
+
     def do_slow(self, _):
         self.begin()
         for i in range(10):

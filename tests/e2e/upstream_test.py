@@ -1,6 +1,7 @@
 """Upstreams: the real server before a well-behaved and a hostile stub. No model is needed."""
 import concurrent.futures
 import http.client
+import http.server
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -21,6 +23,52 @@ from upstream_stub import KEY, MODELS, Stub  # noqa: E402
 
 TIMEOUT = 60
 FAST = 'connect_timeout = "500ms"\nfirst_token_timeout = "1500ms"\nidle_timeout = "1s"\ntimeout = "20s"\n'
+
+
+TOOLS = {"tools": [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+                   for name in ("weather", "time")]}
+
+
+class Collector(http.server.ThreadingHTTPServer):
+    """Takes spans as OTLP/HTTP JSON."""
+    daemon_threads = True
+
+    def __init__(self):
+        self.spans = []
+        super().__init__(("127.0.0.1", 0), self.Handler)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            for resource in body["resourceSpans"]:
+                for scope in resource["scopeSpans"]:
+                    self.server.spans.extend(scope["spans"])
+            self.send_response(200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    def named(self, name):
+        return [s for s in self.spans if s["name"] == name]
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+def attributes(span):
+    return {a["key"]: next(iter(a["value"].values())) for a in span["attributes"]}
+
+
+def events_of(body):
+    return [json.loads(e[6:]) for e in body.split("\n\n") if e.startswith("data: {")]
 
 
 def all_models():
@@ -57,20 +105,20 @@ def in_group(group):
 class Server(harness.Server):
     """A server with that configuration, and nothing else of its own."""
 
-    def __init__(self, root, config, *arguments):
+    def __init__(self, root, config, *arguments, variables=None):
         self.root = root
         path = os.path.join(root, f"config-{harness.free_port()}.toml")
         with open(path, "w") as f:
             f.write(config)
         self.environment = harness.environment_of(root) | {
             "XDG_RUNTIME_DIR": root, "HOLDFAST_CONFIG": path, "HOLDFAST_SERVER_SOCKET": path + ".sock",
-            "SECRET_OF_THE_SERVER": "1"}
+            "SECRET_OF_THE_SERVER": "1"} | (variables or {})
         super().__init__(self, *arguments)
 
-    def call(self, method, path, body=None):
+    def call(self, method, path, body=None, headers=()):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         connection.request(method, path, json.dumps(body) if body is not None else None,
-                           {"content-type": "application/json"})
+                           {"content-type": "application/json"} | dict(headers))
         answer = connection.getresponse()
         data = answer.read().decode()
         connection.close()
@@ -119,7 +167,7 @@ class Good(UpstreamCase):
             self.assertNotIn("top_k", sent["body"])
             status, body, _ = s.chat("up/good", stream=True)
             self.assertEqual(status, 200)
-            events = [json.loads(e[6:]) for e in body.split("\n\n") if e.startswith("data: {")]
+            events = events_of(body)
             text = "".join(e["choices"][0]["delta"].get("content", "") for e in events if e["choices"])
             self.assertEqual(text, "Hello, world!")
             self.assertTrue(body.endswith("data: [DONE]\n\n"))
@@ -136,6 +184,132 @@ class Good(UpstreamCase):
             self.assertIn('holdfast_upstream_breaker_state{upstream="up"} 0', metrics)
             self.assertNotIn(KEY, s.text())
             self.assertEqual(len(s.routes()), len(MODELS))
+
+    def check_calls(self, calls):
+        self.assertEqual([c["function"] for c in calls],
+                         [{"name": "weather", "arguments": '{"city": "Köln"}'}, {"name": "time", "arguments": "{}"}])
+        self.assertEqual(calls[0]["id"], "a1")
+        self.assertRegex(calls[1]["id"], "^call_[a-z2-7]{32}$")
+        self.assertEqual([c["type"] for c in calls], ["function"] * 2)
+
+    def test_tools_and_their_calls(self):
+        history = [{"role": "user", "content": "hi"},
+                   {"role": "assistant", "content": None, "tool_calls": [
+                       {"id": "h1", "type": "function", "function": {"name": "time", "arguments": '{"x": 1.0}'}}]},
+                   {"role": "tool", "tool_call_id": "h1", "content": "noon"}]
+        with Stub() as stub, Server(self.root, self.config(stub)) as s:
+            more = dict(TOOLS, messages=history, tool_choice="required", parallel_tool_calls=True)
+            status, body, _ = s.chat("up/calls", **more)
+            self.assertEqual(status, 200, body)
+            choice = json.loads(body)["choices"][0]
+            self.check_calls(choice["message"]["tool_calls"])
+            self.assertIsNone(choice["message"]["content"])
+            self.assertEqual(choice["finish_reason"], "tool_calls")
+            sent = stub.seen[-1]["body"]
+            self.assertEqual(sent["tools"], TOOLS["tools"])
+            self.assertEqual((sent["tool_choice"], sent["parallel_tool_calls"]), ("required", True))
+            self.assertEqual(sent["messages"][1]["tool_calls"], history[1]["tool_calls"])
+            self.assertEqual(sent["messages"][2], {"role": "tool", "content": "noon", "tool_call_id": "h1"})
+
+            status, body, _ = s.chat("up/calls", stream=True, **more)
+            self.assertEqual(status, 200, body)
+            calls = []
+            for event in events_of(body):
+                for delta in event["choices"][0]["delta"].get("tool_calls", ()) if event["choices"] else ():
+                    if "id" in delta:
+                        self.assertEqual((delta["index"], delta["function"]["arguments"]), (len(calls), ""))
+                        calls.append(delta)
+                    else:
+                        self.assertEqual(sorted(delta), ["function", "index"])
+                        self.assertEqual(sorted(delta["function"]), ["arguments"])
+                        calls[delta["index"]]["function"]["arguments"] += delta["function"]["arguments"]
+            self.check_calls(calls)
+            self.assertEqual(events_of(body)[-1]["choices"][0]["finish_reason"], "tool_calls")
+            self.assertTrue(body.endswith("data: [DONE]\n\n"))
+
+            named = {"type": "function", "function": {"name": "time"}}
+            status, body, _ = s.chat("up/calls", tool_choice=named, parallel_tool_calls=False, **TOOLS)
+            self.assertEqual(len(json.loads(body)["choices"][0]["message"]["tool_calls"]), 1)
+            self.assertEqual(stub.seen[-1]["body"]["tool_choice"], named)
+            self.assertIs(stub.seen[-1]["body"]["parallel_tool_calls"], False)
+
+            status, body, _ = s.chat("up/good", tool_choice="none", **TOOLS)
+            self.assertEqual(json.loads(body)["choices"][0]["message"]["content"], "Hello, world!")
+            self.assertEqual(stub.seen[-1]["body"]["tool_choice"], "none")
+
+            functions = [tool["function"] for tool in TOOLS["tools"]]
+            status, body, _ = s.chat("up/calls", functions=functions, function_call={"name": "weather"})
+            choice = json.loads(body)["choices"][0]
+            self.assertEqual(choice["message"]["function_call"],
+                             {"name": "weather", "arguments": '{"city": "Köln"}'})
+            self.assertEqual(choice["finish_reason"], "function_call")
+            self.assertEqual(stub.seen[-1]["body"]["tools"], TOOLS["tools"])
+
+            # What a model writes as arguments is the client's to check.
+            status, body, _ = s.chat("up/calls-open", **TOOLS)
+            self.assertEqual(json.loads(body)["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"],
+                             '{"city": [[[')
+
+            count = len(stub.seen)
+            status, body, _ = s.chat("up/calls", tool_choice={"type": "function", "function": {"name": "no"}}, **TOOLS)
+            self.assertEqual((status, json.loads(body)["error"]["param"]), (400, "tool_choice"))
+            self.assertEqual(len(stub.seen), count)
+
+    def test_response_formats(self):
+        schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True}}
+        with Stub() as stub, Server(self.root, self.config(stub)) as s:
+            for form in ({"type": "json_object"}, schema):
+                self.assertEqual(s.chat("up/good", response_format=form)[0], 200)
+                self.assertEqual(stub.seen[-1]["body"]["response_format"], form)
+            self.assertEqual(s.chat("up/good", response_format={"type": "text"})[0], 200)
+            self.assertNotIn("response_format", stub.seen[-1]["body"])
+
+    def test_traces_go_on_to_the_upstream(self):
+        parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        with Stub() as stub, Collector() as collector:
+            variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+                         "OTEL_BSP_SCHEDULE_DELAY": "20"}
+            with Server(self.root, self.config(stub), variables=variables) as s:
+                message = {"model": "up/calls", "messages": [{"role": "user", "content": "hi"}], **TOOLS}
+
+                def ask(model, **headers):
+                    return s.call("POST", "/v1/chat/completions", dict(message, model=model), headers)
+
+                self.assertEqual(ask("up/calls", traceparent=parent, tracestate="vendor=1")[0], 200)
+                server = wait_for(lambda: collector.named("chat up/calls"))[0]
+                client = wait_for(lambda: collector.named("chat calls"))[0]
+                self.assertEqual((server["kind"], client["kind"]), (2, 3))
+                self.assertEqual(server["parentSpanId"], "00f067aa0ba902b7")
+                self.assertEqual(client["parentSpanId"], server["spanId"])
+                self.assertEqual(client["traceId"], "4bf92f3577b34da6a3ce929d0e0e4736")
+                sent = stub.seen[-1]["headers"]
+                self.assertEqual(sent["traceparent"], f"00-{client['traceId']}-{client['spanId']}-01")
+                self.assertEqual(sent["tracestate"], "vendor=1")
+                got = attributes(client)
+                self.assertEqual(
+                    {k: got[k] for k in ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model",
+                                         "gen_ai.response.model", "server.address", "server.port")},
+                    {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai",
+                     "gen_ai.request.model": "calls", "gen_ai.response.model": "theirs",
+                     "server.address": "127.0.0.1", "server.port": str(stub.server_port)})
+                self.assertNotIn("error.type", got)
+
+                unsampled = parent[:-1] + "0"
+                self.assertEqual(ask("up/calls", traceparent=unsampled)[0], 200)
+                self.assertEqual(stub.seen[-1]["headers"]["traceparent"], unsampled)
+                self.assertNotIn("tracestate", stub.seen[-1]["headers"])
+
+                self.assertEqual(ask("up/error-500")[0], 502)
+                failed = wait_for(lambda: collector.named("chat error-500"))[0]
+                self.assertEqual(attributes(failed)["error.type"], "500")
+                self.assertEqual(failed["status"], {"code": 2})
+                self.assertEqual(len(collector.named("chat calls")), 1)
+            with Server(self.root, self.config(stub)) as s:
+                s.call("POST", "/v1/chat/completions", message, {"traceparent": parent, "tracestate": "vendor=1"})
+                sent = stub.seen[-1]["headers"]
+                self.assertEqual((sent["traceparent"], sent["tracestate"]), (parent, "vendor=1"))
+                s.chat("up/good")
+                self.assertNotIn("traceparent", stub.seen[-1]["headers"])
 
     def test_a_client_that_leaves_ends_the_transfer(self):
         with Stub() as stub, Server(self.root, self.config(stub)) as s:
@@ -177,13 +351,18 @@ class Hostile(UpstreamCase):
                     "reset-early": (502, "upstream_error"), "cut": (502, "upstream_error"),
                     "error-500": (502, "upstream_error"), "denied": (502, "upstream_error"),
                     "huge-headers": (502, "upstream_error"), "limited": (429, "rate_limit_exceeded"),
-                    "too-long": (400, "context_length_exceeded")}
+                    "too-long": (400, "context_length_exceeded"),
+                    "calls": (502, "upstream_error"), "calls-range": (502, "upstream_error"),
+                    "calls-nameless": (502, "upstream_error"), "calls-million": (502, "upstream_error"),
+                    "calls-long": (502, "upstream_error")}
         with Stub() as stub, Server(self.root, self.config(stub)) as s:
             self.assertEqual(s.chat("up/good")[0], 200)
             before = resident_bytes(s.process.pid)
             for model, (status, code) in expected.items():
                 with self.subTest(model):
-                    got = s.chat("up/" + model)
+                    # "calls" alone is refused because it was offered no tools.
+                    tools = TOOLS if model.startswith("calls-") else {}
+                    got = s.chat("up/" + model, **tools)
                     self.assertEqual((got[0], json.loads(got[1])["error"]["code"]), (status, code), got)
                     self.assertNotIn(KEY, got[1])
                     if status == 429:

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "holdfast/backend/upstream_backend.h"
 #include "holdfast/base/bytes.h"
 #include "holdfast/platform/filesystem.h"
 
@@ -66,12 +65,13 @@ Result<backend::UpstreamOptions> options_of(const config::UpstreamSettings& u, b
 }  // namespace
 
 Result<std::vector<router::Target>> upstream_targets(const config::Settings& settings,
-                                                     const observe::Logger& logger) {
+                                                     const observe::Logger& logger,
+                                                     backend::UpstreamTracing tracing) {
   const bool egress = settings.text(config::Setting::policy_egress) == "listed";
   std::vector<router::Target> out;
   for (const config::UpstreamSettings& upstream : settings.upstreams()) {
     HF_TRY_ASSIGN(backend::UpstreamOptions options, options_of(upstream, egress));
-    auto made = backend::UpstreamBackend::create(std::move(options), logger);
+    auto made = backend::UpstreamBackend::create(std::move(options), logger, tracing);
     if (!made.ok()) return std::move(made).error().add_context(upstream.source);
     out.push_back({upstream.name, config::upstream_kind_name(upstream.kind),
                    std::move(made).value(), upstream.concurrency, true});

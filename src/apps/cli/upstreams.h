@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "holdfast/backend/upstream_backend.h"
 #include "holdfast/config/settings.h"
 #include "holdfast/observe/log.h"
 #include "holdfast/router/router.h"
@@ -10,8 +11,10 @@
 namespace holdfast::cli {
 
 // In the order of the settings. kInvalidArgument: an address that is none or that policy.egress
-// forbids, or a credential that cannot be read. The logger outlives the targets.
+// forbids, or a credential that cannot be read. The logger and what `tracing` names outlive the
+// targets.
 Result<std::vector<router::Target>> upstream_targets(const config::Settings& settings,
-                                                     const observe::Logger& logger);
+                                                     const observe::Logger& logger,
+                                                     backend::UpstreamTracing tracing);
 
 }  // namespace holdfast::cli

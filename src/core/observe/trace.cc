@@ -11,6 +11,9 @@
 namespace holdfast::observe {
 namespace {
 
+constexpr std::size_t kTraceStateMembersMax = 32;
+constexpr std::size_t kTraceStateBytesMax = 512;
+
 // Lower-case digits only: the standard forbids the others.
 std::optional<unsigned> hex_digit(char c) {
   if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
@@ -40,7 +43,18 @@ bool is_zero(std::span<const std::byte> bytes) {
   return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
 }
 
+template <typename Id>
+Id new_id(platform::Entropy& entropy) {
+  Id out{};
+  ignore_error(entropy.fill(out), "the id joins spans and grants nothing");
+  if (is_zero(out)) out.back() = std::byte{1};
+  return out;
+}
+
 }  // namespace
+
+TraceId new_trace_id(platform::Entropy& entropy) { return new_id<TraceId>(entropy); }
+SpanId new_span_id(platform::Entropy& entropy) { return new_id<SpanId>(entropy); }
 
 std::optional<TraceContext> parse_traceparent(std::string_view header) {
   std::array<std::byte, 1> version{};
@@ -61,6 +75,27 @@ std::optional<TraceContext> parse_traceparent(std::string_view header) {
 std::string format_traceparent(const TraceContext& context) {
   return "00-" + to_hex(context.trace_id) + "-" + to_hex(context.span_id) +
          (context.sampled ? "-01" : "-00");
+}
+
+std::string clean_tracestate(std::string_view header) {
+  const bool printable =
+      std::ranges::all_of(header, [](char c) { return c == '\t' || (c >= ' ' && c < 0x7f); });
+  if (!printable) return {};
+  std::string out;
+  std::size_t members = 0;
+  while (!header.empty() && members < kTraceStateMembersMax) {
+    const std::size_t comma = header.find(',');
+    std::string_view member = header.substr(0, comma);
+    header.remove_prefix(comma == std::string_view::npos ? header.size() : comma + 1);
+    while (member.starts_with(' ') || member.starts_with('\t')) member.remove_prefix(1);
+    while (member.ends_with(' ') || member.ends_with('\t')) member.remove_suffix(1);
+    if (member.empty()) continue;
+    if (out.size() + member.size() + 1 > kTraceStateBytesMax) break;
+    if (!out.empty()) out += ',';
+    out += member;
+    ++members;
+  }
+  return out;
 }
 
 Result<Sampler> Sampler::parse(std::string_view name, std::string_view argument) {

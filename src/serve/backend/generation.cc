@@ -51,12 +51,35 @@ FinishReason to_reason(wire::FinishReason reason) {
   }
 }
 
+// Templates want the arguments of a call as the object itself. What is no object stays as it is.
+void read_arguments(json::Value& call) {
+  json::Value* function = call.is_object() ? call.as_object().find("function") : nullptr;
+  json::Value* arguments = function != nullptr && function->is_object()
+                               ? function->as_object().find("arguments")
+                               : nullptr;
+  if (arguments == nullptr || !arguments->is_string()) return;
+  auto parsed = json::parse(arguments->as_string());
+  if (parsed.ok() && parsed->is_object()) *arguments = std::move(parsed).value();
+}
+
+json::Value template_messages(json::Value messages) {
+  if (!messages.is_array()) return messages;
+  for (json::Value& message : messages.as_array()) {
+    json::Value* calls = message.is_object() ? message.as_object().find("tool_calls") : nullptr;
+    if (calls == nullptr || !calls->is_array()) continue;
+    for (json::Value& call : calls->as_array()) read_arguments(call);
+  }
+  return messages;
+}
+
 struct PromptFields {
   wire::Submit& submit;
   void operator()(const ChatPrompt& p) const {
     submit.kind = wire::PromptKind::kChat;
-    submit.text = json::write(json::Object{{"messages", p.messages},
-                                           {"tools", p.tools},
+    // A model that must not call tools is not shown any: nothing else would hold it back.
+    const bool hidden = p.tool_choice == json::Value("none");
+    submit.text = json::write(json::Object{{"messages", template_messages(p.messages)},
+                                           {"tools", hidden ? json::Value() : p.tools},
                                            {"template_arguments", p.template_arguments},
                                            {"add_generation_prompt", p.add_generation_prompt}});
   }

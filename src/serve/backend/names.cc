@@ -38,8 +38,18 @@ std::string_view finish_reason_name(FinishReason reason) {
       return "cancelled";
     case FinishReason::kPolicy:
       return "policy";
+    case FinishReason::kToolCalls:
+      return "tool_calls";
   }
   return "unknown";
+}
+
+bool is_constrained(const GenerateRequest& request) {
+  if (!request.response_format.is_null()) return true;
+  const auto* chat = std::get_if<ChatPrompt>(&request.prompt);
+  if (chat == nullptr || chat->tools.is_null()) return false;
+  return chat->tool_choice.is_object() || chat->tool_choice == json::Value("required") ||
+         (chat->parallel_tool_calls == false && chat->tool_choice != json::Value("none"));
 }
 
 }  // namespace holdfast::backend

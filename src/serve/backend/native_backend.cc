@@ -378,6 +378,12 @@ void ask(const std::shared_ptr<EngineProcess>& engine, wire::Message message, Do
 
 std::unique_ptr<RequestHandle> NativeBackend::generate(GenerateRequest request,
                                                        std::shared_ptr<GenerateObserver> observer) {
+  // The gateway asks ModelFacts::constrained first; whoever did not must not get an answer that was
+  // held to nothing.
+  if (is_constrained(request)) {
+    observer->on_error(Failure{unsupported("the output of this model cannot be constrained")});
+    return nullptr;
+  }
   const std::string model = request.model;
   WaitOptions how;
   how.deadline = request.deadline;

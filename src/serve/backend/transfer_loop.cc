@@ -72,7 +72,6 @@ struct Running {
   std::size_t header_bytes = 0;
   bool progressed = false;
   bool aborted = false;
-  SteadyTime sent{};
   SteadyTime last_progress{};
 };
 
@@ -81,7 +80,11 @@ std::size_t on_header(char* bytes, std::size_t size, std::size_t count, void* us
   const std::string_view line(bytes, size * count);
   r.header_bytes += line.size();
   if (r.header_bytes > kHeaderBytesMax) return 0;
-  if (line.starts_with("HTTP/")) r.head = {};  // also after a 100
+  if (line.starts_with("HTTP/")) {  // also after a 100
+    r.head.status = 0;
+    r.head.content_type.clear();
+    r.head.retry_after_ms = 0;
+  }
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return line.size();
   const std::string_view name = line.substr(0, colon);
@@ -146,6 +149,7 @@ Result<UpstreamAddress> parse_upstream_url(const std::string& text) {
   if (text.starts_with("unix:/")) {
     out.unix_path = text.substr(5);
     out.root = "http://localhost";
+    out.host = out.unix_path;
     out.local = true;
     return out;
   }
@@ -160,7 +164,11 @@ Result<UpstreamAddress> parse_upstream_url(const std::string& text) {
             " or fragment");
   }
   const std::string scheme = part_of(url.get(), CURLUPART_SCHEME);
-  out.local = http::is_loopback(part_of(url.get(), CURLUPART_HOST));
+  out.host = part_of(url.get(), CURLUPART_HOST);
+  out.local = http::is_loopback(out.host);
+  if (out.host.starts_with('[')) out.host = out.host.substr(1, out.host.size() - 2);
+  const std::string port = part_of(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  std::from_chars(port.data(), port.data() + port.size(), out.port);
   if (scheme != "https" && !(scheme == "http" && out.local)) {
     return invalid_argument("'" + text + "' must be https: only this machine may be http")
         .with_hint("write https://HOST, http://127.0.0.1:PORT or unix:/PATH");
@@ -261,7 +269,8 @@ void TransferLoop::Impl::start_waiting() {
         end(r.number, TransferEnd::kUnreachable);
         continue;
       }
-      r.sent = Clock::now();
+      r.head.root = options.root;
+      r.head.sent = Clock::now();
       set_options(r);
       ++running;
       curl_multi_add_handle(multi, r.easy);
@@ -296,6 +305,7 @@ void TransferLoop::Impl::set_options(Running& r) {
   r.headers.add("Content-Type: application/json");
   r.headers.add(r.request.stream ? "Accept: text/event-stream" : "Accept: application/json");
   r.headers.add("Expect:");
+  for (const auto& [name, value] : r.request.headers) r.headers.add(name + ": " + value);
   if (!options.bearer.empty()) r.headers.add("Authorization: Bearer " + options.bearer);
   curl_easy_setopt(e, CURLOPT_HTTPHEADER, r.headers.get());
   if (!r.request.body.empty()) {
@@ -320,10 +330,10 @@ SteadyTime TransferLoop::Impl::due(const Running& r, TransferEnd& how) const {
   };
   if (r.request.deadline) limit(*r.request.deadline, TransferEnd::kDeadline);
   if (r.easy == nullptr) return out;
-  limit(r.sent + options.timeout, TransferEnd::kTimeout);
-  limit(
-      r.progressed ? r.last_progress + options.idle_timeout : r.sent + options.first_token_timeout,
-      TransferEnd::kTimeout);
+  limit(r.head.sent + options.timeout, TransferEnd::kTimeout);
+  limit(r.progressed ? r.last_progress + options.idle_timeout
+                     : r.head.sent + options.first_token_timeout,
+        TransferEnd::kTimeout);
   return out;
 }
 

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "holdfast/backend/backend.h"
 
@@ -17,9 +19,11 @@ namespace holdfast::backend {
 using SteadyTime = std::chrono::steady_clock::time_point;
 
 struct UpstreamAddress {
-  std::string root;       // "https://host:1", without slash and /v1 at its end
-  std::string unix_path;  // not empty: a unix socket
-  bool local = false;     // loopback or a unix socket: no egress
+  std::string root;        // "https://host:1", without slash and /v1 at its end
+  std::string unix_path;   // not empty: a unix socket
+  bool local = false;      // loopback or a unix socket: no egress
+  std::string host;        // without brackets; of a unix socket its path
+  std::uint16_t port = 0;  // 0: a unix socket
 };
 // kInvalidArgument: no URL, another scheme than https, or http that leaves the machine.
 Result<UpstreamAddress> parse_upstream_url(const std::string& text);
@@ -27,6 +31,7 @@ Result<UpstreamAddress> parse_upstream_url(const std::string& text);
 struct TransferRequest {
   std::string path;  // below the root of the upstream: "/v1/chat/completions"
   std::string body;  // JSON; empty: GET
+  std::vector<std::pair<std::string, std::string>> headers;  // more of them, printable
   bool stream = false;
   Priority priority = Priority::kInteractive;
   std::optional<SteadyTime> deadline;  // the caller's; passing it is kDeadline
@@ -45,6 +50,8 @@ enum class TransferEnd : std::uint8_t {
 };
 
 struct TransferHead {
+  std::string root;  // where it was sent to; empty: it never was
+  SteadyTime sent{};
   int status = 0;
   std::string content_type;
   std::uint64_t retry_after_ms = 0;

@@ -12,6 +12,10 @@ namespace {
 constexpr std::size_t kEventValuesMax = 1u << 16;
 constexpr std::size_t kTokensPerEventMax = 4096;
 constexpr std::size_t kAlternativesMax = 64;
+// Longer than any that is in use: a UUID with a prefix; a function's name has 64 characters.
+constexpr std::size_t kCallIdBytesMax = 256;
+constexpr std::size_t kFunctionNameBytesMax = 256;
+constexpr std::size_t kModelNameBytesMax = 256;
 
 Error not_understood(std::string detail) {
   return corrupt("the upstream's answer cannot be understood", std::move(detail));
@@ -20,6 +24,12 @@ Error not_understood(std::string detail) {
 const std::string* text_at(const json::Value& object, std::string_view key) {
   const json::Value* found = object.find(key);
   return found != nullptr && found->is_string() ? &found->as_string() : nullptr;
+}
+
+// Empty where there is no text.
+std::string_view view_at(const json::Value& object, std::string_view key) {
+  const std::string* text = text_at(object, key);
+  return text == nullptr ? std::string_view() : std::string_view(*text);
 }
 
 std::uint32_t count_at(const json::Value& object, std::string_view key) {
@@ -116,6 +126,8 @@ std::vector<TokenInfo> tokens_of(const json::Value& choice) {
 FinishReason reason_of(std::string_view text) {
   if (text == "length") return FinishReason::kLength;
   if (text == "content_filter") return FinishReason::kPolicy;
+  // Whether tools are called is known from the calls: some peers say "stop" after them, or
+  // "tool_calls" without any.
   return FinishReason::kStop;
 }
 
@@ -200,6 +212,9 @@ Status UpstreamAnswer::take_event(std::string_view data, std::vector<AnswerPiece
     return unavailable("the upstream reported an error in its answer");
   if (const json::Value* usage = event->find("usage"); usage != nullptr && usage->is_object())
     usage_ = usage_of(*usage);
+  if (const std::string_view name = view_at(*event, "model");
+      model_.empty() && name.size() <= kModelNameBytesMax)
+    model_ = name;
   const json::Value* choices = event->find("choices");
   if (choices == nullptr) return not_understood("an event without choices");
   if (!choices->is_array()) return not_understood("choices that are no array");
@@ -224,21 +239,114 @@ Status UpstreamAnswer::take_choice(const json::Value& choice, std::vector<Answer
     }
     const std::string* content = text_at(*delta, "content");
     if (content != nullptr && !content->empty()) {
-      if (thinking_) piece.text += "</think>";
-      thinking_ = false;
+      end_thought(piece.text);
       piece.text += *content;
     }
+    const json::Value* calls = delta->find("tool_calls");
+    if (calls != nullptr && !calls->is_null()) HF_TRY(take_tool_calls(*calls, piece.tool_calls));
+    if (!piece.tool_calls.empty()) end_thought(piece.text);
   } else if (const std::string* text = text_at(choice, "text"); text != nullptr) {
     piece.text = *text;
   }
   piece.tokens = tokens_of(choice);
-  if (!piece.text.empty() || !piece.tokens.empty()) {
+  if (!piece.text.empty() || !piece.tokens.empty() || !piece.tool_calls.empty()) {
     if (finish_) return not_understood("text after the end");
     ++pieces_;
     out.push_back(std::move(piece));
   }
   if (const std::string* reason = text_at(choice, "finish_reason"); reason != nullptr)
     finish_ = reason_of(*reason);
+  // A call that was begun is given to the client, so the end must say so; one that the limit of
+  // tokens cut is cut.
+  if (finish_ == FinishReason::kStop && !calls_.empty()) finish_ = FinishReason::kToolCalls;
+  return ok_status();
+}
+
+void UpstreamAnswer::end_thought(std::string& text) {
+  if (thinking_) text += "</think>";
+  thinking_ = false;
+}
+
+Status UpstreamAnswer::take_tool_calls(const json::Value& calls, std::vector<ToolCallPart>& out) {
+  if (!calls.is_array()) return not_understood("tool calls that are no array");
+  for (const json::Value& call : calls.as_array()) HF_TRY(take_tool_call(call, out));
+  return ok_status();
+}
+
+Status UpstreamAnswer::take_tool_call(const json::Value& call, std::vector<ToolCallPart>& out) {
+  if (!call.is_object()) return not_understood("a tool call that is no object");
+  if (limits_.tool_calls_max == 0) return not_understood("a tool call where no tools were offered");
+  const json::Value* number = call.find("index");
+  std::optional<std::uint32_t> index;
+  if (number != nullptr && !number->is_null()) {
+    if (!number->is_int() || number->as_int() < 0 || number->as_int() >= limits_.tool_calls_max)
+      return not_understood("a tool call with an index out of range");
+    index = static_cast<std::uint32_t>(number->as_int());
+  }
+  const json::Value* type = call.find("type");
+  if (type != nullptr && !type->is_null() && *type != json::Value("function"))
+    return not_understood("a call of something that is no function");
+  std::optional<std::size_t> known = call_of(index, call);
+  if (!known) {
+    HF_TRY(begin_call(index, call, out));
+    known = calls_.size() - 1;
+  }
+  const json::Value* function = call.find("function");
+  if (function == nullptr || function->is_null()) return ok_status();
+  return add_arguments(*known, *function, out);
+}
+
+// Which of the calls that began the delta goes on with; none: it begins one. A name with another id
+// under a known index is a new call of a peer that counts them all as 0. An id alone is none: some
+// peers make up a new one for every delta.
+std::optional<std::size_t> UpstreamAnswer::call_of(std::optional<std::uint32_t> index,
+                                                   const json::Value& call) const {
+  const std::string_view id = view_at(call, "id");
+  const json::Value* function = call.find("function");
+  const bool named = function != nullptr && !view_at(*function, "name").empty();
+  for (std::size_t i = calls_.size(); i-- > 0;) {
+    if (index && calls_[i].index != index) continue;
+    // Without an index only the same id can mean the same call.
+    const bool same_id = id.empty() ? index.has_value() : id == calls_[i].id;
+    return named && !same_id ? std::nullopt : std::optional(i);
+  }
+  return std::nullopt;
+}
+
+Status UpstreamAnswer::begin_call(std::optional<std::uint32_t> index, const json::Value& call,
+                                  std::vector<ToolCallPart>& out) {
+  if (calls_.size() >= limits_.tool_calls_max)
+    return exhausted("the upstream's answer is too long", "tool calls");
+  const std::string_view id = view_at(call, "id");
+  const json::Value* function = call.find("function");
+  const std::string_view name =
+      function == nullptr ? std::string_view() : view_at(*function, "name");
+  if (name.empty()) return not_understood("a tool call without a name");
+  if (id.size() > kCallIdBytesMax || name.size() > kFunctionNameBytesMax)
+    return exhausted("the upstream's answer is too long", "id or name of a tool call");
+  calls_.push_back({index, std::string(id)});
+  if (limits_.one_tool_call && calls_.size() > 1) return ok_status();
+  ToolCallPart part;
+  part.call = static_cast<std::uint32_t>(calls_.size() - 1);
+  part.id = id;
+  part.name = name;
+  out.push_back(std::move(part));
+  return ok_status();
+}
+
+Status UpstreamAnswer::add_arguments(std::size_t call, const json::Value& function,
+                                     std::vector<ToolCallPart>& out) {
+  const json::Value* arguments = function.find("arguments");
+  if (arguments == nullptr || arguments->is_null()) return ok_status();
+  if (!arguments->is_string()) return not_understood("arguments that are no string");
+  const std::string& text = arguments->as_string();
+  argument_bytes_ += text.size();
+  if (argument_bytes_ > limits_.argument_bytes_max)
+    return exhausted("the upstream's answer is too long", "arguments of tool calls");
+  if (text.empty() || (limits_.one_tool_call && call > 0)) return ok_status();
+  const auto number = static_cast<std::uint32_t>(call);
+  if (out.empty() || out.back().call != number) out.push_back({number, {}, {}, {}});
+  out.back().arguments += text;
   return ok_status();
 }
 

@@ -9,6 +9,7 @@
 #include "process_supervisor.h"
 #include "transfer_loop.h"
 #include "upstream_request.h"
+#include "upstream_span.h"
 
 namespace holdfast::backend {
 namespace {
@@ -32,12 +33,16 @@ std::uint64_t ns_between(Clock::time_point from, Clock::time_point to) {
 class Streaming final : public Transfer {
  public:
   Streaming(std::shared_ptr<GenerateObserver> observer, std::int64_t seed, std::string upstream,
-            std::string request_id, const observe::Logger& logger)
+            std::string request_id, AnswerLimits limits, UpstreamSpan span, std::string unix_path,
+            const observe::Logger& logger)
       : observer_(std::move(observer)),
         seed_(seed),
         upstream_(std::move(upstream)),
         request_id_(std::move(request_id)),
-        logger_(logger) {}
+        logger_(logger),
+        unix_path_(std::move(unix_path)),
+        span_(std::move(span)),
+        answer_(limits) {}
 
   std::function<void()> on_end;
 
@@ -68,7 +73,8 @@ class Streaming final : public Transfer {
  private:
   void emit(AnswerPiece piece) {
     start();
-    observer_->on_token({std::move(piece.text), std::move(piece.tokens)});
+    observer_->on_token(
+        {std::move(piece.text), std::move(piece.tokens), std::move(piece.tool_calls)});
   }
 
   void start() {
@@ -80,10 +86,15 @@ class Streaming final : public Transfer {
   }
 
   void settle(TransferEnd how, const TransferHead& head) {
-    if (how == TransferEnd::kCancelled) return finish(FinishReason::kCancelled);
+    if (how == TransferEnd::kCancelled) {
+      span_.end(head, unix_path_, answer_, "cancelled");
+      return finish(FinishReason::kCancelled);
+    }
     // [DONE] or a reason is an end, however the connection then ended.
-    if (head.status == 200 && !failure_ && answer_.finish() && how != TransferEnd::kDeadline)
+    if (head.status == 200 && !failure_ && answer_.finish() && how != TransferEnd::kDeadline) {
+      span_.end(head, unix_path_, answer_, {});
       return finish(*answer_.finish());
+    }
     if (how != TransferEnd::kComplete && how != TransferEnd::kAborted) {
       failure_ = failure_of_end(how);
     } else if (head.status != 200) {
@@ -96,6 +107,7 @@ class Streaming final : public Transfer {
                                      {"request_id", request_id_},
                                      {"status", head.status},
                                      {"why", failure_->error.to_string()}});
+    span_.end(head, unix_path_, answer_, error_type(head, *failure_));
     observer_->on_error(std::move(*failure_));
   }
 
@@ -122,6 +134,8 @@ class Streaming final : public Transfer {
   const observe::Logger& logger_;
   const Clock::time_point sent_ = Clock::now();
   std::optional<Clock::time_point> first_token_;
+  const std::string unix_path_;
+  UpstreamSpan span_;
   UpstreamAnswer answer_;
   std::string error_body_;
   std::optional<Failure> failure_;
@@ -205,7 +219,8 @@ Done<json::Value> text_answer(const char* field, Done<std::string> done) {
 }  // namespace
 
 struct UpstreamBackend::Impl : std::enable_shared_from_this<UpstreamBackend::Impl> {
-  Impl(UpstreamOptions o, const observe::Logger& l) : options(std::move(o)), logger(l) {}
+  Impl(UpstreamOptions o, const observe::Logger& l, UpstreamTracing t)
+      : options(std::move(o)), logger(l), tracing(t) {}
 
   // "theirs" of an id; empty: not one of ours.
   std::string theirs_of(std::string_view id) const {
@@ -221,6 +236,8 @@ struct UpstreamBackend::Impl : std::enable_shared_from_this<UpstreamBackend::Imp
 
   const UpstreamOptions options;
   const observe::Logger& logger;
+  const UpstreamTracing tracing;
+  std::string unix_path;  // of a service at a unix socket
   const std::int64_t began = platform::unix_seconds(platform::system_clock().wall_time());
   std::map<std::string, Load, std::less<>> loads;  // by our id; the map does not change
   std::unique_ptr<TransferLoop> loop;
@@ -268,7 +285,8 @@ void UpstreamBackend::Impl::tell_loaded() {
 }
 
 Result<std::unique_ptr<UpstreamBackend>> UpstreamBackend::create(UpstreamOptions options,
-                                                                 const observe::Logger& logger) {
+                                                                 const observe::Logger& logger,
+                                                                 UpstreamTracing tracing) {
   TransferOptions t;
   t.bearer = options.bearer;
   t.ca_file = options.ca_file;
@@ -288,7 +306,8 @@ Result<std::unique_ptr<UpstreamBackend>> UpstreamBackend::create(UpstreamOptions
     t.root = address.root;
     t.unix_path = address.unix_path;
   }
-  auto impl = std::make_shared<Impl>(std::move(options), logger);
+  auto impl = std::make_shared<Impl>(std::move(options), logger, tracing);
+  impl->unix_path = t.unix_path;
   for (const auto& [theirs, ours] : impl->options.models) impl->loads[ours];
   impl->loop = std::make_unique<TransferLoop>(std::move(t), !impl->options.process);
   if (impl->options.process) {
@@ -324,8 +343,9 @@ std::vector<ModelFacts> UpstreamBackend::models() {
     facts.id = ours;
     facts.created = impl_->began;
     facts.context_length = impl_->options.context_length;
-    facts.capabilities = {"completion"};
+    facts.capabilities = {"completion", "tools"};
     facts.has_chat_template = true;
+    facts.constrained = true;
     facts.state = impl_->state();
     out.push_back(std::move(facts));
   }
@@ -352,7 +372,8 @@ std::vector<RouteFacts> UpstreamBackend::routes() {
 
 std::unique_ptr<RequestHandle> UpstreamBackend::generate(
     GenerateRequest request, std::shared_ptr<GenerateObserver> observer) {
-  auto sent = upstream_request(request, impl_->theirs_of(request.model));
+  const std::string theirs = impl_->theirs_of(request.model);
+  auto sent = upstream_request(request, theirs);
   if (auto* failure = std::get_if<Failure>(&sent)) {
     observer->on_error(std::move(*failure));
     return nullptr;
@@ -364,9 +385,11 @@ std::unique_ptr<RequestHandle> UpstreamBackend::generate(
     observer->on_error(std::move(loading));
     return nullptr;
   }
-  auto streaming =
-      std::make_shared<Streaming>(std::move(observer), request.sampling.seed.value_or(0),
-                                  impl_->options.name, request.request_id, impl_->logger);
+  UpstreamSpan span(request, theirs, impl_->tracing);
+  std::get<TransferRequest>(sent).headers = span.headers();
+  auto streaming = std::make_shared<Streaming>(
+      std::move(observer), request.sampling.seed.value_or(0), impl_->options.name,
+      request.request_id, answer_limits(request), std::move(span), impl_->unix_path, impl_->logger);
   Load& load = impl_->loads.find(request.model)->second;
   ++load.under_way;
   streaming->on_end = [impl = impl_, &load] { --load.under_way; };

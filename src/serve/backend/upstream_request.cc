@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <deque>
 
 namespace holdfast::backend {
 namespace {
@@ -34,10 +35,42 @@ void add_sampling(json::Object& body, const SamplingParams& s) {
   body.set("logit_bias", std::move(bias));
 }
 
+// Calls and results of the older `function_call` have no ids, which the API demands of those of
+// tools: they are paired in the order in which they stand.
+json::Value with_call_ids(json::Value messages) {
+  if (!messages.is_array()) return messages;
+  std::deque<std::string> open;  // made here and not answered yet
+  std::size_t made = 0;
+  for (json::Value& message : messages.as_array()) {
+    if (!message.is_object()) continue;
+    json::Object& fields = message.as_object();
+    if (json::Value* calls = fields.find("tool_calls"); calls != nullptr && calls->is_array()) {
+      for (json::Value& call : calls->as_array()) {
+        if (!call.is_object() || call.find("id") != nullptr) continue;
+        open.push_back("call_" + std::to_string(made++));
+        call.as_object().set("id", open.back());
+      }
+    }
+    const json::Value* role = fields.find("role");
+    if (open.empty() || role == nullptr || *role != json::Value("tool") ||
+        fields.contains("tool_call_id")) {
+      continue;
+    }
+    fields.set("tool_call_id", open.front());
+    open.pop_front();
+  }
+  return messages;
+}
+
 struct PromptFields {
   json::Object& body;
   std::string operator()(const ChatPrompt& p) const {
-    body.set("messages", p.messages);
+    body.set("messages", with_call_ids(p.messages));
+    if (p.tools.is_array() && !p.tools.as_array().empty()) {
+      body.set("tools", p.tools);
+      if (!p.tool_choice.is_null()) body.set("tool_choice", p.tool_choice);
+      if (p.parallel_tool_calls) body.set("parallel_tool_calls", *p.parallel_tool_calls);
+    }
     if (!p.template_arguments.empty()) body.set("chat_template_kwargs", p.template_arguments);
     if (!p.add_generation_prompt) body.set("add_generation_prompt", false);
     return "/v1/chat/completions";
@@ -99,8 +132,6 @@ std::variant<TransferRequest, Failure> upstream_request(const GenerateRequest& r
   if (request.want_prompt_logprobs)
     return Failure{unsupported("this model cannot tell log probabilities of a prompt")};
   const auto* chat = std::get_if<ChatPrompt>(&request.prompt);
-  if (chat != nullptr && chat->tools.is_array() && !chat->tools.as_array().empty())
-    return Failure{unsupported("this model cannot be given tools")};
   json::Object body{{"model", their_model}, {"stream", true}};
   body.set("stream_options", json::Object{{"include_usage", true}});
   TransferRequest out;
@@ -118,6 +149,7 @@ std::variant<TransferRequest, Failure> upstream_request(const GenerateRequest& r
   } else if (request.want_logprobs) {
     body.set("logprobs", request.top_logprobs);
   }
+  if (!request.response_format.is_null()) body.set("response_format", request.response_format);
   out.body = json::write(body);
   out.stream = true;
   out.priority = request.priority;
@@ -167,6 +199,15 @@ Failure failure_of_end(TransferEnd how) {
   }
   HF_CHECK(how == TransferEnd::kCancelled);
   return {cancelled("cancelled")};
+}
+
+AnswerLimits answer_limits(const GenerateRequest& request) {
+  AnswerLimits out;
+  const auto* chat = std::get_if<ChatPrompt>(&request.prompt);
+  const bool offered = chat != nullptr && chat->tools.is_array() && !chat->tools.as_array().empty();
+  if (!offered) out.tool_calls_max = 0;
+  out.one_tool_call = offered && chat->parallel_tool_calls == false;
+  return out;
 }
 
 Failure failure_of_answer(const Error& error) { return upstream_failure(error); }

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "holdfast/backend/backend.h"
+#include "holdfast/backend/upstream_answer.h"
 #include "transfer_loop.h"
 
 namespace holdfast::backend {
@@ -12,6 +13,8 @@ namespace holdfast::backend {
 // The body and path of a generation, or why this API cannot say it.
 std::variant<TransferRequest, Failure> upstream_request(const GenerateRequest& request,
                                                         const std::string& their_model);
+// What may stand in its answer.
+AnswerLimits answer_limits(const GenerateRequest& request);
 
 // From an answer with another status than 200; `body` is its beginning.
 Failure failure_of_status(const TransferHead& head, std::string_view body);

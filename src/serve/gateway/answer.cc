@@ -43,6 +43,12 @@ json::Value chat_logprobs(const ChoiceText& text) {
   return json::Object{{"content", std::move(content)}, {"refusal", nullptr}};
 }
 
+json::Object tool_call(const backend::ToolCallPart& call) {
+  return {{"id", call.id},
+          {"type", "function"},
+          {"function", json::Object{{"name", call.name}, {"arguments", call.arguments}}}};
+}
+
 // Keys must be text, also for a token that is part of a character.
 std::string token_name(std::string_view bytes) {
   if (is_valid_utf8(bytes)) return std::string(bytes);
@@ -99,11 +105,13 @@ json::Object usage_object(const backend::Usage& usage) {
       {"completion_tokens_details", json::Object{{"reasoning_tokens", usage.reasoning_tokens}}}};
 }
 
-AnswerFormat::AnswerFormat(Api api, Identity identity, bool want_logprobs, bool include_usage)
+AnswerFormat::AnswerFormat(Api api, Identity identity, bool want_logprobs, bool include_usage,
+                           bool older_functions)
     : api_(api),
       identity_(std::move(identity)),
       want_logprobs_(want_logprobs),
-      include_usage_(include_usage) {
+      include_usage_(include_usage),
+      older_functions_(older_functions) {
   json::Object head = body();
   if (api_ == Api::kChat) head.set("object", "chat.completion.chunk");
   prefix_ = json::write(std::move(head));
@@ -129,19 +137,39 @@ json::Value AnswerFormat::logprobs(const ChoiceText& text) const {
   return api_ == Api::kChat ? chat_logprobs(text) : completion_logprobs(text);
 }
 
+std::string_view AnswerFormat::reason_name(backend::FinishReason reason) const {
+  if (older_functions_ && reason == backend::FinishReason::kToolCalls) return "function_call";
+  return backend::finish_reason_name(reason);
+}
+
+json::Object AnswerFormat::message(const ChoiceText& text) const {
+  const bool only_calls = text.text.empty() && !text.tool_calls.empty();
+  json::Object out{{"role", "assistant"},
+                   {"content", only_calls ? json::Value() : json::Value(text.text)},
+                   {"refusal", nullptr},
+                   {"annotations", json::Array()}};
+  if (text.tool_calls.empty()) return out;
+  if (older_functions_) {
+    const backend::ToolCallPart& call = text.tool_calls.front();
+    out.set("function_call", json::Object{{"name", call.name}, {"arguments", call.arguments}});
+    return out;
+  }
+  json::Array calls;
+  for (const backend::ToolCallPart& call : text.tool_calls) calls.emplace_back(tool_call(call));
+  out.set("tool_calls", std::move(calls));
+  return out;
+}
+
 json::Value AnswerFormat::choice(std::uint32_t index, const ChoiceText& text,
-                                 std::string_view finish_reason) const {
+                                 backend::FinishReason reason) const {
   json::Object out{{"index", index}};
   if (api_ == Api::kChat) {
-    out.set("message", json::Object{{"role", "assistant"},
-                                    {"content", text.text},
-                                    {"refusal", nullptr},
-                                    {"annotations", json::Array()}});
+    out.set("message", message(text));
   } else {
     out.set("text", text.text);
   }
   out.set("logprobs", logprobs(text));
-  out.set("finish_reason", finish_reason);
+  out.set("finish_reason", reason_name(reason));
   return out;
 }
 
@@ -186,7 +214,30 @@ std::string AnswerFormat::logprobs_frame(std::uint32_t index, const ChoiceText& 
   return frame(out);
 }
 
-std::string AnswerFormat::finish_frame(std::uint32_t index, std::string_view finish_reason) const {
+std::string AnswerFormat::tool_call_frame(std::uint32_t index,
+                                          const backend::ToolCallPart& part) const {
+  const json::Object more{{"arguments", part.arguments}};
+  json::Object delta;
+  if (older_functions_) {
+    delta.set("function_call",
+              part.name.empty() ? more : json::Object{{"name", part.name}, {"arguments", ""}});
+  } else {
+    json::Object call{{"index", part.call}};
+    if (part.name.empty()) {
+      call.set("function", more);
+    } else {
+      for (const json::Member& member : tool_call({0, part.id, part.name, {}}))
+        call.set(member.key, member.value);
+    }
+    delta.set("tool_calls", json::Array{std::move(call)});
+  }
+  return frame({{"index", index},
+                {"delta", std::move(delta)},
+                {"logprobs", nullptr},
+                {"finish_reason", nullptr}});
+}
+
+std::string AnswerFormat::finish_frame(std::uint32_t index, backend::FinishReason reason) const {
   json::Object out{{"index", index}};
   if (api_ == Api::kChat) {
     out.set("delta", json::Object());
@@ -194,7 +245,7 @@ std::string AnswerFormat::finish_frame(std::uint32_t index, std::string_view fin
     out.set("text", "");
   }
   out.set("logprobs", nullptr);
-  out.set("finish_reason", finish_reason);
+  out.set("finish_reason", reason_name(reason));
   return frame(out);
 }
 

@@ -73,14 +73,6 @@ std::optional<std::string> content_text(const json::Value& content, const std::s
   return out;
 }
 
-// Clients send arguments as JSON in a string; templates want the object.
-json::Value call_arguments(const json::Value& arguments) {
-  if (!arguments.is_string()) return arguments;
-  auto parsed = json::parse(arguments.as_string());
-  if (parsed.ok() && parsed->is_object()) return std::move(parsed).value();
-  return arguments;
-}
-
 std::optional<json::Object> tool_call(const json::Value& call, const std::string& path,
                                       Fields& fields) {
   const json::Value* function = call.find("function");
@@ -92,8 +84,11 @@ std::optional<json::Object> tool_call(const json::Value& call, const std::string
   }
   json::Object out = call.as_object();
   json::Object inner = function->as_object();
-  if (const json::Value* arguments = inner.find("arguments"))
-    inner.set("arguments", call_arguments(*arguments));
+  // Some clients give the object itself.
+  if (const json::Value* arguments = inner.find("arguments");
+      arguments != nullptr && !arguments->is_string()) {
+    inner.set("arguments", json::write(*arguments));
+  }
   if (!out.contains("type")) out.set("type", "function");
   out.set("function", std::move(inner));
   return out;
@@ -166,6 +161,16 @@ std::optional<json::Object> parse_message(const json::Value& value, std::size_t 
   return out;
 }
 
+// The function that a tool or a choice of one names; empty: none.
+std::string_view tool_name(const json::Value& tool) {
+  const json::Value* type = tool.find("type");
+  const json::Value* function = tool.find("function");
+  const json::Value* name = function == nullptr ? nullptr : function->find("name");
+  if (type == nullptr || *type != json::Value("function") || name == nullptr || !name->is_string())
+    return {};
+  return name->as_string();
+}
+
 void check_tool(const json::Value& tool, std::size_t index, std::set<std::string>& names,
                 Fields& fields) {
   const std::string path = at("tools", index);
@@ -208,24 +213,34 @@ json::Value parse_tools(Fields& fields) {
   return out;
 }
 
-// True if the model may see the tools. Forcing a call needs constrained output, which this version
-// does not have.
-bool tools_offered(Fields& fields) {
-  for (const char* name : {"tool_choice", "function_call"}) {
-    const json::Value* choice = fields.find(name);
-    if (choice == nullptr) continue;
-    if (*choice == json::Value("none")) return false;
-    if (*choice == json::Value("auto")) continue;
-    const bool forced = choice->is_object() || *choice == json::Value("required");
-    fields.fail(forced
-                    ? unsupported_parameter(name, std::string("Forcing a tool call by '") + name +
-                                                      "' is not supported by this version.")
-                    : invalid_value(name, std::string("Invalid value for '") + name + "'."));
+bool has_function(const json::Value& tools, std::string_view name) {
+  if (!tools.is_array()) return false;
+  return std::any_of(tools.as_array().begin(), tools.as_array().end(),
+                     [&](const json::Value& tool) { return tool_name(tool) == name; });
+}
+
+// tool_choice, or the older function_call in its form. Null where there is nothing to choose from.
+json::Value parse_tool_choice(Fields& fields, const json::Value& tools) {
+  const std::string field = fields.has("tool_choice") ? "tool_choice" : "function_call";
+  const json::Value* choice = fields.find(field);
+  if (choice == nullptr) return nullptr;
+  const bool older = field == "function_call";
+  if (*choice == json::Value("none") || *choice == json::Value("auto"))
+    return tools.is_null() ? json::Value() : *choice;
+  const bool required = !older && *choice == json::Value("required");
+  json::Value named = older && choice->is_object()
+                          ? json::Value(json::Object{{"type", "function"}, {"function", *choice}})
+                          : *choice;
+  const std::string_view name = tool_name(named);
+  if (!required && name.empty()) {
+    fields.fail(invalid_value(field, "Invalid value for '" + field + "'."));
+  } else if (tools.is_null()) {
+    fields.fail(invalid_value(field, "Invalid value for '" + field + "': there are no tools."));
+  } else if (!required && !has_function(tools, name)) {
+    fields.fail(invalid_value(field, "Invalid value for '" + field + "': no tool has that name."));
   }
-  if (fields.boolean("parallel_tool_calls") == false && fields.has("tools")) {
-    fields.fail(unsupported_parameter("parallel_tool_calls"));
-  }
-  return true;
+  if (required) return *choice;
+  return json::Object{{"type", "function"}, {"function", json::Object{{"name", name}}}};
 }
 
 json::Object template_arguments(Fields& fields) {
@@ -266,7 +281,8 @@ std::optional<backend::ChatPrompt> parse_chat_prompt(Fields& fields) {
   backend::ChatPrompt prompt;
   prompt.messages = std::move(out);
   prompt.tools = parse_tools(fields);
-  if (!tools_offered(fields)) prompt.tools = nullptr;
+  prompt.tool_choice = parse_tool_choice(fields, prompt.tools);
+  prompt.parallel_tool_calls = fields.boolean("parallel_tool_calls");
   prompt.template_arguments = template_arguments(fields);
   return prompt;
 }

@@ -76,9 +76,11 @@ void GatewayMetrics::finished(std::string_view name, const backend::Finished& en
   const std::string model = model_label(name);
   prompt_tokens.with({model}).add(end.usage.prompt_tokens);
   generation_tokens.with({model}).add(end.usage.completion_tokens);
-  // The name that vLLM has for it.
+  // The names that vLLM has: an answer that calls tools stopped by itself.
   const bool aborted = end.reason == backend::FinishReason::kCancelled;
-  success.with({model, aborted ? "abort" : backend::finish_reason_name(end.reason)}).add();
+  const bool calls = end.reason == backend::FinishReason::kToolCalls;
+  const auto reason = calls ? backend::FinishReason::kStop : end.reason;
+  success.with({model, aborted ? "abort" : backend::finish_reason_name(reason)}).add();
   if (aborted) return;
   observe::Exemplar exemplar;
   const bool traced = trace_id.size() == exemplar.trace_id.size();

@@ -20,6 +20,12 @@ void Gateway::Impl::generate(const RequestPtr& request, const WriterPtr& writer,
   const identity::Principal* caller = caller_of(*request);
   auto model = find_model(caller, parsed.model);
   if (!model) return refuse(unknown_model(caller, parsed.model));
+  if (!model->constrained) {
+    if (const auto error = needs_constraint(parsed)) return refuse(*error);
+  } else if (auto* chat = std::get_if<backend::ChatPrompt>(&parsed.prompts.front());
+             parsed.older_functions && chat != nullptr) {
+    chat->parallel_tool_calls = false;  // the older form of the answer has room for one
+  }
   auto for_whom = backend_caller(*request, parsed);
   if (const auto* error = std::get_if<ApiError>(&for_whom)) return refuse(*error);
   const std::string_view wait = request->headers.get("x-holdfast-wait-load");

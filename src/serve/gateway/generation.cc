@@ -49,6 +49,27 @@ ChoiceText take_part(ChoiceText& pending) {
   return part;
 }
 
+// What waits of calls, as much as fits one frame. The arguments that came with the first part of a
+// call go into a frame of their own, as clients expect.
+backend::ToolCallPart take_call_part(ChoiceText& pending) {
+  backend::ToolCallPart& first = pending.tool_calls.front();
+  backend::ToolCallPart part{first.call, std::move(first.id), std::move(first.name), {}};
+  first.id = first.name = std::string();
+  if (part.name.empty()) {
+    std::size_t cut = first.arguments.size();
+    if (cut > kFrameTextMax)
+      cut = complete_utf8_prefix(std::string_view(first.arguments).substr(0, kFrameTextMax));
+    part.arguments = first.arguments.substr(0, cut);
+    first.arguments.erase(0, cut);
+    pending.call_bytes -= cut;
+  }
+  if (first.arguments.empty()) {
+    pending.tool_calls.pop_front();
+    pending.call_bytes -= sizeof(backend::ToolCallPart);
+  }
+  return part;
+}
+
 AnswerFormat::Identity identity_of(const Gateway::Impl& gateway, const GenerationSpec& spec,
                                    const backend::ModelFacts& model, const ServiceTier& tier) {
   return {gateway.new_id(spec.api == Api::kChat ? "chatcmpl-" : "cmpl-"), gateway.unix_now(),
@@ -108,7 +129,7 @@ Generation::Generation(std::shared_ptr<Gateway::Impl> gateway, RequestPtr reques
       reservation_(std::move(reservation)),
       tier_(service_tier(*caller_of(*request_), spec_)),
       format_(spec_.api, identity_of(*gateway_, spec_, model_, tier_), spec_.want_logprobs,
-              spec_.include_usage),
+              spec_.include_usage, spec_.older_functions),
       trace_(*gateway_, *request_, spec_, model_, format_.id()),
       inter_token_(gateway_->metrics.inter_token.with({gateway_->metrics.model_label(model_.id)})),
       deadline_(gateway_->env.loop),
@@ -199,6 +220,7 @@ backend::GenerateRequest Generation::request_of(const Run& run) const {
   out.deadline = deadline_at_;
   out.wait_for_load = spec_.wait_for_load;
   out.request_id = request_->id;
+  out.trace = trace_.link();
   out.follow_up = &run != &runs_.front();
   out.prompt = spec_.prompts[run.prompt];
   out.sampling = spec_.sampling;
@@ -210,6 +232,7 @@ backend::GenerateRequest Generation::request_of(const Run& run) const {
   }
   out.max_tokens = spec_.max_tokens;
   out.stop = spec_.stop;
+  out.response_format = spec_.response_format;
   out.want_logprobs = spec_.want_logprobs || spec_.best_of > spec_.n;
   out.top_logprobs = spec_.top_logprobs;
   out.want_prompt_logprobs = spec_.echo && spec_.want_logprobs;
@@ -258,6 +281,26 @@ void Generation::add(Run& run, std::string_view text, std::vector<backend::Token
   }
 }
 
+// In a stream parts are kept as they come, in fewer where they go on with the one before.
+void Generation::add_call_part(Run& run, backend::ToolCallPart part) {
+  if (spec_.older_functions && part.call > 0) return;  // that form has room for one
+  if (!part.name.empty() && part.id.empty()) part.id = gateway_->new_id("call_");
+  auto& into = spec_.stream ? run.pending.tool_calls : run.text.tool_calls;
+  if (!spec_.stream) {
+    if (!part.name.empty()) return into.push_back(std::move(part));
+    HF_CHECK(part.call < into.size());
+    into[part.call].arguments += part.arguments;
+    return;
+  }
+  run.pending.call_bytes += part.arguments.size();
+  if (part.name.empty() && !into.empty() && into.back().call == part.call) {
+    into.back().arguments += part.arguments;
+    return;
+  }
+  run.pending.call_bytes += sizeof part;
+  into.push_back(std::move(part));
+}
+
 void Generation::on_token(std::size_t index, backend::TokenEvent event) {
   ++runs_[index].tokens;
   if (done_) return;
@@ -270,9 +313,11 @@ void Generation::on_token(std::size_t index, backend::TokenEvent event) {
   }
   run.last_token_ns = now_ns;
   add(run, event.text, std::move(event.tokens));
+  for (backend::ToolCallPart& part : event.tool_calls) add_call_part(run, std::move(part));
   if (!spec_.stream) return;
   pump();
-  if (!done_ && run.pending.text.size() > gateway_->options.backlog_bytes_max) {
+  const std::size_t backlog_bytes = run.pending.text.size() + run.pending.call_bytes;
+  if (!done_ && backlog_bytes > gateway_->options.backlog_bytes_max) {
     abandon();
   }
 }
@@ -397,22 +442,32 @@ void Generation::write(std::string_view frame) {
   wrote_ = Clock::now();
 }
 
+// One frame of what waits. Text goes before calls.
+void Generation::write_next(Run& run) {
+  ChoiceText& pending = run.pending;
+  if (!pending.text.empty() || !pending.tokens.empty()) {
+    const ChoiceText part = take_part(pending);
+    std::string& frame = gateway_->frame;
+    frame.clear();
+    format_.append_delta_frame(frame, run.choice, part);
+    write(frame);
+  } else {
+    write(format_.tool_call_frame(run.choice, take_call_part(pending)));
+  }
+}
+
 // Sends what has come while the reader takes it; what it does not take yet is merged into fewer,
 // larger frames.
 void Generation::pump() {
   if (!spec_.stream || done_ || !writer_->stream_started()) return;
   for (Run& run : runs_) {
-    while (!run.pending.text.empty() || !run.pending.tokens.empty()) {
+    while (!run.pending.empty()) {
       if (!writer_->writable()) return;
-      const ChoiceText part = take_part(run.pending);
-      std::string& frame = gateway_->frame;
-      frame.clear();
-      format_.append_delta_frame(frame, run.choice, part);
-      write(frame);
+      write_next(run);
     }
     if (run.finished && !run.finish_sent) {
       run.finish_sent = true;
-      write(format_.finish_frame(run.choice, backend::finish_reason_name(run.end.reason)));
+      write(format_.finish_frame(run.choice, run.end.reason));
     }
   }
   if (completed_ == runs_.size()) complete();
@@ -480,8 +535,8 @@ void Generation::send_whole() {
   json::Object body = format_.body();
   json::Array choices;
   for (const Run* run : chosen_runs()) {
-    choices.push_back(format_.choice(static_cast<std::uint32_t>(choices.size()), run->text,
-                                     backend::finish_reason_name(run->end.reason)));
+    choices.push_back(
+        format_.choice(static_cast<std::uint32_t>(choices.size()), run->text, run->end.reason));
   }
   body.set("choices", std::move(choices));
   body.set("usage", usage_object(total_usage()));

@@ -58,6 +58,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void on_run_failure(std::size_t run, const backend::Failure& failure);
   void on_failure(const backend::Failure& failure);
   void add(Run& run, std::string_view text, std::vector<backend::TokenInfo> tokens);
+  void add_call_part(Run& run, backend::ToolCallPart part);
+  void write_next(Run& run);
   void open_stream();
   void pump();
   void write(std::string_view frame);

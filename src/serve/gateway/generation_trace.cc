@@ -1,7 +1,5 @@
 #include "generation_trace.h"
 
-#include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "holdfast/base/bytes.h"
@@ -15,14 +13,15 @@ std::optional<observe::TraceContext> parent_of(const http::Request& request) {
   return observe::parse_traceparent(request.headers.get("traceparent"));
 }
 
-// Ids must not be zero, whatever the source of randomness gives.
-template <std::size_t kBytes>
-std::array<std::byte, kBytes> new_trace_part(platform::Entropy& entropy) {
-  std::array<std::byte, kBytes> out{};
-  ignore_error(entropy.fill(out), "the id joins spans and grants nothing");
-  if (std::ranges::all_of(out, [](std::byte b) { return b == std::byte{0}; }))
-    out.back() = std::byte{1};
-  return out;
+// All tracestate headers as one, which the standard says they are.
+std::string state_of(const http::Request& request) {
+  std::string out;
+  for (const auto& [name, value] : request.headers) {
+    if (!http::equal_ignoring_case(name, "tracestate")) continue;
+    if (!out.empty()) out += ',';
+    out += value;
+  }
+  return observe::clean_tracestate(out);
 }
 
 void add_host(std::string_view host, std::vector<observe::SpanAttribute>& out) {
@@ -55,12 +54,19 @@ GenerationTrace::GenerationTrace(const Gateway::Impl& gateway, const http::Reque
                                  const GenerationSpec& spec, const backend::ModelFacts& model,
                                  std::string response_id)
     : gateway_(gateway) {
+  const auto parent = parent_of(request);
+  if (parent) link_ = backend::TraceLink{*parent, state_of(request)};
   if (gateway_.env.tracing == nullptr) return;
   platform::Entropy& entropy = gateway_.env.entropy;
-  const auto parent = parent_of(request);
-  span_.trace_id = parent ? parent->trace_id : new_trace_part<16>(entropy);
-  if (!gateway_.env.tracing->sampler().sample(parent, span_.trace_id)) return;
-  span_.span_id = new_trace_part<8>(entropy);
+  span_.trace_id = parent ? parent->trace_id : observe::new_trace_id(entropy);
+  const bool sampled = gateway_.env.tracing->sampler().sample(parent, span_.trace_id);
+  if (!link_) link_.emplace();
+  link_->context.trace_id = span_.trace_id;
+  link_->context.sampled = sampled;
+  // Without a span of ours, what comes after us hangs from the caller's, or from one that nobody
+  // records.
+  if (sampled || !parent) span_.span_id = link_->context.span_id = observe::new_span_id(entropy);
+  if (!sampled) return;
   if (parent) span_.parent_id = parent->span_id;
   trace_id_ = to_hex(span_.trace_id);
   span_.start_unix_ns = unix_now_ns() - request.age().count();
@@ -94,7 +100,7 @@ observe::Span GenerationTrace::child(std::string name, std::int64_t start_ns,
                                      std::uint64_t length_ns) const {
   observe::Span out;
   out.trace_id = span_.trace_id;
-  out.span_id = new_trace_part<8>(gateway_.env.entropy);
+  out.span_id = observe::new_span_id(gateway_.env.entropy);
   out.parent_id = span_.span_id;
   out.name = std::move(name);
   out.start_unix_ns = start_ns;

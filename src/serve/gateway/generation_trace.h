@@ -30,6 +30,8 @@ class GenerationTrace {
   void launched();
   // Once: the spans go to the exporter.
   void end(const TraceEnd& end);
+  // What a backend passes on: of our span, or of the caller where there is none of ours.
+  const std::optional<backend::TraceLink>& link() const { return link_; }
   // Lower-case hex; empty: not traced.
   const std::string& trace_id() const { return trace_id_; }
 
@@ -42,6 +44,7 @@ class GenerationTrace {
   const Gateway::Impl& gateway_;
   observe::Span span_;
   std::string trace_id_;
+  std::optional<backend::TraceLink> link_;
   std::int64_t launched_ns_ = 0;
 };
 

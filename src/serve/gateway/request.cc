@@ -15,6 +15,8 @@ constexpr std::size_t kLogitBiasMax = 1024;
 constexpr std::int64_t kTopLogprobsMax = 20;
 constexpr std::size_t kPromptsMax = 256;
 constexpr std::size_t kMetadataMax = 16;
+constexpr std::size_t kSchemaNameBytesMax = 64;
+constexpr std::size_t kSchemaBytesMax = 1u << 20;
 constexpr auto kInt64Max = std::numeric_limits<std::int64_t>::max();
 constexpr auto kInt64Min = std::numeric_limits<std::int64_t>::min();
 constexpr auto kInt32Max = std::numeric_limits<std::int32_t>::max();
@@ -171,17 +173,42 @@ void refuse_unsupported(Fields& fields) {
     const bool text = modalities->size() == 1 && modalities->front() == json::Value("text");
     if (!text) fields.fail(unsupported_parameter("modalities"));
   }
-  const json::Object* format = fields.object("response_format");
-  if (format != nullptr) {
-    const json::Value* type = format->find("type");
-    if (type == nullptr || !type->is_string()) {
-      fields.fail(
-          invalid_value("response_format.type", "Missing or invalid 'response_format.type'."));
-    } else if (type->as_string() != "text") {
-      fields.fail(unsupported_parameter(
-          "response_format", "Only the response format 'text' is supported by this version."));
-    }
+}
+
+void check_schema(const json::Object& format, Fields& fields) {
+  const std::string path = "response_format.json_schema";
+  const json::Value* given = format.find("json_schema");
+  if (given == nullptr || !given->is_object()) return fields.fail(missing_parameter(path));
+  Fields inner(given->as_object(), path);
+  const auto name = inner.string("name", kSchemaNameBytesMax);
+  if (!name || name->empty()) inner.fail(missing_parameter(path + ".name"));
+  inner.string("description");
+  inner.boolean("strict");
+  if (const json::Value* schema = inner.find("schema"); schema != nullptr && !schema->is_object()) {
+    ApiError error = invalid_value(path + ".schema", "The JSON schema is no object.");
+    error.code = "invalid_json_schema";
+    inner.fail(std::move(error));
   }
+  if (json::write(*given).size() > kSchemaBytesMax) {
+    inner.fail(
+        invalid_value(path, "Invalid value for '" + path + "': the schema is larger than 1 MiB."));
+  }
+  if (inner.error()) fields.fail(*inner.error());
+}
+
+void parse_response_format(Fields& fields, GenerationSpec& out) {
+  const json::Object* format = fields.object("response_format");
+  if (format == nullptr) return;
+  const json::Value* type = format->find("type");
+  const std::string name = type != nullptr && type->is_string() ? type->as_string() : "";
+  if (name == "text") return;
+  if (name == "json_schema") {
+    check_schema(*format, fields);
+  } else if (name != "json_object") {
+    fields.fail(
+        invalid_value("response_format.type", "Missing or invalid 'response_format.type'."));
+  }
+  out.response_format = *format;
 }
 
 void parse_common(const json::Object& body, Fields& fields, const RequestLimits& limits,
@@ -189,6 +216,7 @@ void parse_common(const json::Object& body, Fields& fields, const RequestLimits&
   refuse_routing_fields(body, fields);
   out.model = fields.string("model", 1024).value_or("");
   refuse_unsupported(fields);
+  parse_response_format(fields, out);
   parse_stream(fields, out);
   parse_sampling(fields, out);
   parse_max_tokens(fields, out);
@@ -289,6 +317,7 @@ Parsed<GenerationSpec> parse_chat(const json::Object& body, const RequestLimits&
   Fields fields(body);
   parse_common(body, fields, limits, out);
   if (auto prompt = parse_chat_prompt(fields)) out.prompts.emplace_back(std::move(*prompt));
+  out.older_functions = !fields.has("tools") && fields.has("functions");
   out.want_logprobs = fields.boolean("logprobs").value_or(false);
   const auto top = fields.integer("top_logprobs", 0, kTopLogprobsMax);
   if (top && !out.want_logprobs && *top > 0) {
@@ -298,6 +327,22 @@ Parsed<GenerationSpec> parse_chat(const json::Object& body, const RequestLimits&
   out.top_logprobs = static_cast<std::uint32_t>(top.value_or(0));
   if (fields.error()) return *fields.error();
   return out;
+}
+
+std::optional<ApiError> needs_constraint(const GenerationSpec& spec) {
+  if (!spec.response_format.is_null()) {
+    return unsupported_parameter("response_format",
+                                 "This model supports only the response format 'text'.");
+  }
+  const auto* chat = std::get_if<backend::ChatPrompt>(&spec.prompts.front());
+  if (chat == nullptr || chat->tools.is_null()) return std::nullopt;
+  if (chat->tool_choice.is_object() || chat->tool_choice == json::Value("required")) {
+    const std::string field = spec.older_functions ? "function_call" : "tool_choice";
+    return unsupported_parameter(field, "This model cannot be forced to call a tool.");
+  }
+  if (chat->parallel_tool_calls == false && chat->tool_choice != json::Value("none"))
+    return unsupported_parameter("parallel_tool_calls");
+  return std::nullopt;
 }
 
 Parsed<GenerationSpec> parse_completion(const json::Object& body, const RequestLimits& limits) {

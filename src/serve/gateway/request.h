@@ -31,6 +31,8 @@ struct GenerationSpec {
   backend::SamplingParams sampling;
   std::optional<std::uint32_t> max_tokens;
   std::vector<std::string> stop;
+  json::Value response_format;   // as GenerateRequest has it
+  bool older_functions = false;  // `functions`, so the answer has `function_call`
   std::optional<std::chrono::milliseconds> keep_alive;
   std::string service_tier;   // as asked for
   std::int64_t priority = 0;  // above 0: may be served later than others
@@ -56,6 +58,8 @@ Parsed<GenerationSpec> parse_chat(const json::Object& body, const RequestLimits&
 Parsed<GenerationSpec> parse_completion(const json::Object& body, const RequestLimits& limits);
 // Messages, tools and template arguments of a chat: also for /apply-template.
 std::optional<backend::ChatPrompt> parse_chat_prompt(Fields& fields);
+// Why a model whose answers cannot be held to anything cannot serve this; nothing where it can.
+std::optional<ApiError> needs_constraint(const GenerationSpec& spec);
 // "5m", "300s", or seconds; negative: for ever.
 std::optional<std::chrono::milliseconds> parse_keep_alive(Fields& fields);
 // Refuses fields by which a client could steer where a request goes or with which credential.

@@ -385,9 +385,11 @@ std::vector<backend::ModelFacts> Router::models() {
                                       [&](const auto& other) { return other.id == model.id; });
       if (known == out.end()) {
         out.push_back(std::move(model));
-      } else if (model.state == backend::ModelState::kReady) {
-        known->state = backend::ModelState::kReady;
+        continue;
       }
+      // Any of them may be chosen.
+      known->constrained = known->constrained && model.constrained;
+      if (model.state == backend::ModelState::kReady) known->state = backend::ModelState::kReady;
     }
   }
   return out;

@@ -254,10 +254,10 @@ Status ServerProcess::build() {
       static_cast<std::uint64_t>(s.integer(Setting::limits_context_max)));
   auto native = std::make_unique<backend::NativeBackend>(std::move(b), catalog_);
   native_ = native.get();
+  HF_TRY(start_tracing());
   HF_TRY(build_router(std::move(native)));
   isa_ = std::string(kernels->isa);
   observe::register_process_metrics(metrics_);
-  HF_TRY(start_tracing());
   gateway_ = std::make_unique<gateway::Gateway>(
       gateway::Gateway::Environment{loop_, *backend_, metrics_, logger_, platform::system_clock(),
                                     entropy_, tracing_.get(), keys_.get()},
@@ -390,7 +390,8 @@ Status ServerProcess::build_router(std::unique_ptr<backend::Backend> native) {
   std::vector<router::Target> targets;
   targets.push_back({"native", "native", std::move(native),
                      static_cast<std::uint32_t>(s.integer(Setting::engine_batch_max)), false});
-  HF_TRY_ASSIGN(std::vector<router::Target> upstreams, upstream_targets(s, logger_));
+  HF_TRY_ASSIGN(std::vector<router::Target> upstreams,
+                upstream_targets(s, logger_, {tracing_.get(), &entropy_}));
   std::move(upstreams.begin(), upstreams.end(), std::back_inserter(targets));
   backend_ = std::make_unique<router::Router>(
       options, std::move(targets),

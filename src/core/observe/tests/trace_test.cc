@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <thread>
 
@@ -13,6 +14,38 @@ namespace holdfast::observe {
 namespace {
 
 constexpr const char* kGood = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+TEST(TraceStateTest, WholeMembersOfPrintableText) {
+  EXPECT_EQ(clean_tracestate("a=1,b=2"), "a=1,b=2");
+  EXPECT_EQ(clean_tracestate(" a=1 ,\t, b=2,"), "a=1,b=2");
+  EXPECT_EQ(clean_tracestate(""), "");
+  for (const char* bad : {"a=1\r\nevil: 1", "a=\x7f", "a=\xc3\xa9", "a=1\n"})
+    EXPECT_EQ(clean_tracestate(bad), "") << bad;
+  std::string many;
+  for (int i = 0; i < 40; ++i) many += "k" + std::to_string(i) + "=v,";
+  const std::string kept = clean_tracestate(many);
+  EXPECT_EQ(std::count(kept.begin(), kept.end(), ',') + 1, 32);
+  EXPECT_TRUE(kept.ends_with("k31=v"));
+  const std::string long_member = "x=" + std::string(300, 'v');
+  EXPECT_EQ(clean_tracestate(long_member + "," + long_member), long_member);
+  EXPECT_EQ(clean_tracestate(std::string(600, 'v')), "");
+}
+
+class Zeros final : public platform::Entropy {
+ public:
+  Status fill(MutableBytes out) override {
+    std::ranges::fill(out, std::byte{0});
+    return ok_status();
+  }
+};
+
+TEST(TraceIdTest, NeverZero) {
+  Zeros zeros;
+  EXPECT_NE(new_trace_id(zeros), TraceId{});
+  EXPECT_NE(new_span_id(zeros), SpanId{});
+  platform::SeededEntropy entropy(1);
+  EXPECT_NE(new_span_id(entropy), new_span_id(entropy));
+}
 
 TEST(TraceParent, TheExampleOfTheStandard) {
   const auto context = parse_traceparent(kGood);

@@ -408,6 +408,54 @@ TEST_F(NativeBackendTest, TokenizesBackAndForth) {
   EXPECT_TRUE(becomes_idle("tiny:latest"));
 }
 
+TEST_F(NativeBackendTest, TemplatesSeeArgumentsAsObjectsAndNoToolsWhereNoneMayBeCalled) {
+  options_.engine_config.set(
+      "template",
+      "{{ messages[0].tool_calls[0].function.arguments.x }}{% if tools %} tools{% endif %}");
+  start();
+  ChatPrompt chat;
+  chat.messages = json::Array{json::Object{
+      {"role", "assistant"},
+      {"content", ""},
+      {"tool_calls", json::Array{json::Object{
+                         {"function", json::Object{{"name", "f"}, {"arguments", "{\"x\":7}"}}}}}}}};
+  chat.tools =
+      json::Array{json::Object{{"type", "function"}, {"function", json::Object{{"name", "f"}}}}};
+  Answer<std::string> shown;
+  backend_->render("tiny", chat, shown.done());
+  EXPECT_EQ(shown.value(), "7 tools");
+  chat.tool_choice = "none";
+  Answer<std::string> hidden;
+  backend_->render("tiny", chat, hidden.done());
+  EXPECT_EQ(hidden.value(), "7");
+}
+
+TEST_F(NativeBackendTest, WhatItCannotHoldAnAnswerToIsRefused) {
+  start();
+  const auto refused = [&](const char* what, auto change) {
+    GenerateRequest request;
+    request.model = "tiny";
+    ChatPrompt chat;
+    chat.messages = json::Array{json::Object{{"role", "user"}, {"content", "hi"}}};
+    chat.tools =
+        json::Array{json::Object{{"type", "function"}, {"function", json::Object{{"name", "f"}}}}};
+    change(request, chat);
+    request.prompt = std::move(chat);
+    auto seen = std::make_shared<Recorder>();
+    EXPECT_EQ(backend_->generate(std::move(request), seen), nullptr) << what;
+    ASSERT_TRUE(seen->failure()) << what;
+    EXPECT_EQ(seen->failure()->error.code(), ErrorCode::kUnsupported) << what;
+  };
+  refused("required", [](auto&, auto& chat) { chat.tool_choice = "required"; });
+  refused("one function", [](auto&, auto& chat) {
+    chat.tool_choice = json::Object{{"type", "function"}};
+  });
+  refused("one call", [](auto&, auto& chat) { chat.parallel_tool_calls = false; });
+  refused("a format", [](auto& request, auto&) {
+    request.response_format = json::Object{{"type", "json_object"}};
+  });
+}
+
 TEST_F(NativeBackendTest, RendersWithTheTemplate) {
   options_.engine_config.set(
       "template",

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -28,7 +29,7 @@ class NullSink final : public observe::LogSink {
 };
 
 // Answers each connection by the model that its request names: "good", "slow" (waits 20 ms),
-// "endless", "silent" (a head and nothing more), "cut", "status".
+// "endless", "silent" (a head and nothing more), "cut", "status", "calls" (of two tools).
 class Stub {
  public:
   Stub() {
@@ -53,6 +54,11 @@ class Stub {
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
   int most_open() const { return most_open_; }
   int open() const { return open_; }
+  // Head and body of the last request.
+  std::string last_request() {
+    const std::lock_guard lock(mutex_);
+    return requests_.empty() ? "" : requests_.back();
+  }
   std::vector<std::string> order() {
     const std::lock_guard lock(mutex_);
     return order_;
@@ -85,7 +91,8 @@ class Stub {
   void serve(int fd) {
     std::string request;
     char bytes[4096];
-    while (request.find("\"prompt\":\"") == std::string::npos || request.back() != '}') {
+    const auto has = [&](const char* text) { return request.find(text) != std::string::npos; };
+    while ((!has("\"prompt\":\"") && !has("\"messages\":[")) || request.back() != '}') {
       pollfd p{fd, POLLIN, 0};
       if (stopping_) return;
       if (::poll(&p, 1, 20) <= 0) continue;
@@ -105,6 +112,7 @@ class Stub {
     const std::size_t at = request.find(before) + before.size();
     const std::lock_guard lock(mutex_);
     order_.push_back(request.substr(at, request.find('"', at) - at));
+    requests_.push_back(request);
   }
 
   void answer(int fd, const std::string& request) {
@@ -119,6 +127,15 @@ class Stub {
     if (is("silent")) {
       while (!stopping_ && !closed(fd, 10)) {
       }
+      return;
+    }
+    if (is("calls")) {
+      send(fd, R"(data: {"model":"their-8b","choices":[{"delta":{"tool_calls":[)"
+               R"({"index":0,"id":"a","function":{"name":"f","arguments":"{}"}},)"
+               R"({"index":1,"id":"b","function":{"name":"g","arguments":"{"}}]}}]})"
+               "\n\n"
+               R"(data: {"choices":[{"delta":{},"finish_reason":"tool_calls"}]})"
+               "\n\ndata: [DONE]\n\n");
       return;
     }
     const std::string token = "data: {\"choices\":[{\"index\":0,\"text\":\"x\"}]}\n\n";
@@ -141,6 +158,7 @@ class Stub {
   std::vector<std::thread> threads_;
   std::mutex mutex_;
   std::vector<std::string> order_;
+  std::vector<std::string> requests_;
 };
 
 class Recorder final : public GenerateObserver {
@@ -152,6 +170,8 @@ class Recorder final : public GenerateObserver {
     note([&] {
       if (ends > 0 || starts != 1) ++mistakes;
       text += event.text;
+      for (const ToolCallPart& part : event.tool_calls)
+        calls += part.id + " " + part.name + " " + part.arguments + "|";
     });
   }
   void on_finished(Finished f) override {
@@ -179,6 +199,7 @@ class Recorder final : public GenerateObserver {
   int ends = 0;
   int mistakes = 0;
   std::string text;
+  std::string calls;
   std::optional<FinishReason> reason;
   std::optional<FailureKind> failure;
 
@@ -206,11 +227,11 @@ class UpstreamBackendTest : public ::testing::Test {
     options_.name = "stub";
     options_.url = stub_.url();
     options_.concurrency = 4;
-    for (const char* model : {"good", "slow", "endless", "silent", "cut", "status"})
+    for (const char* model : {"good", "slow", "endless", "silent", "cut", "status", "calls"})
       options_.models[model] = std::string("our-") + model;
   }
   UpstreamBackend& backend() {
-    if (!backend_) backend_ = UpstreamBackend::create(options_, logger_).value();
+    if (!backend_) backend_ = UpstreamBackend::create(options_, logger_, tracing_).value();
     return *backend_;
   }
   Running generate(const std::string& model, const std::string& prompt = "p",
@@ -230,6 +251,7 @@ class UpstreamBackendTest : public ::testing::Test {
   NullSink sink_;
   observe::Logger logger_{sink_, platform::system_clock(), {}};
   UpstreamOptions options_;
+  UpstreamTracing tracing_;
   std::unique_ptr<UpstreamBackend> backend_;
 };
 
@@ -317,6 +339,221 @@ TEST_F(UpstreamBackendTest, OneEndForEachWhateverHappens) {
     EXPECT_EQ(r.seen->mistakes, 0);
     EXPECT_LE(r.seen->starts, 1);
   }
+}
+
+json::Value one_tool() {
+  return json::Array{json::Object{{"type", "function"}, {"function", json::Object{{"name", "f"}}}}};
+}
+
+// Runs one chat to its end and gives what it was told.
+class UpstreamChatTest : public UpstreamBackendTest {
+ protected:
+  std::shared_ptr<Recorder> chat(ChatPrompt prompt,
+                                 const std::function<void(GenerateRequest&)>& change = {}) {
+    auto seen = std::make_shared<Recorder>();
+    GenerateRequest request;
+    request.model = "our-calls";
+    if (prompt.messages.is_null())
+      prompt.messages = json::Array{json::Object{{"role", "user"}, {"content", "hi"}}};
+    request.prompt = std::move(prompt);
+    if (change) change(request);
+    const auto handle = backend().generate(std::move(request), seen);
+    EXPECT_TRUE(seen->wait());
+    return seen;
+  }
+  json::Value sent_body() {
+    const std::string request = stub_.last_request();
+    return json::parse(request.substr(request.find("\r\n\r\n") + 4)).value();
+  }
+  std::string sent(const char* field) {
+    const json::Value body = sent_body();
+    const json::Value* value = body.find(field);
+    return value == nullptr ? "" : json::write(*value);
+  }
+  // The value of a header that was sent; empty: there was none.
+  std::string header(const std::string& name) {
+    const std::string request = stub_.last_request();
+    const std::size_t at = request.find("\r\n" + name + ": ");
+    if (at == std::string::npos) return "";
+    const std::size_t from = at + name.size() + 4;
+    return request.substr(from, request.find("\r\n", from) - from);
+  }
+};
+
+TEST_F(UpstreamChatTest, ToolsAreSentAndTheirCallsComeBack) {
+  ChatPrompt prompt;
+  prompt.tools = one_tool();
+  prompt.tool_choice = "required";
+  prompt.parallel_tool_calls = true;
+  const auto seen = chat(prompt, [](GenerateRequest& request) {
+    request.response_format = json::Object{{"type", "json_object"}};
+  });
+  EXPECT_EQ(seen->calls, "a f {}|b g {|");
+  EXPECT_EQ(seen->reason, FinishReason::kToolCalls);
+  EXPECT_EQ(sent("tools"), json::write(one_tool()));
+  EXPECT_EQ(sent("tool_choice"), "\"required\"");
+  EXPECT_EQ(sent("parallel_tool_calls"), "true");
+  EXPECT_EQ(sent("response_format"), R"({"type":"json_object"})");
+
+  prompt.tool_choice = nullptr;
+  prompt.parallel_tool_calls = false;
+  EXPECT_EQ(chat(prompt)->calls, "a f {}|");
+  EXPECT_EQ(sent("tool_choice"), "");
+  EXPECT_EQ(sent("response_format"), "");
+  EXPECT_EQ(sent("parallel_tool_calls"), "false");
+
+  EXPECT_EQ(chat({})->failure, FailureKind::kUpstream);  // calls of tools that were not offered
+  EXPECT_EQ(sent("tools"), "");
+}
+
+TEST_F(UpstreamChatTest, HistoryKeepsItsIdsAndGetsThoseThatTheApiDemands) {
+  const auto call = [](const char* id) {
+    json::Object out{{"type", "function"},
+                     {"function", json::Object{{"name", "f"}, {"arguments", "{\"x\": 1.0}"}}}};
+    if (*id != 0) out.set("id", id);
+    return json::Value(out);
+  };
+  const auto result = [](const char* id) {
+    json::Object out{{"role", "tool"}, {"content", "42"}};
+    if (*id != 0) out.set("tool_call_id", id);
+    return json::Value(out);
+  };
+  const auto calls = [](json::Array list) {
+    return json::Value(
+        json::Object{{"role", "assistant"}, {"content", ""}, {"tool_calls", std::move(list)}});
+  };
+  ChatPrompt prompt;
+  prompt.tools = one_tool();
+  prompt.messages = json::Array{calls({call("theirs")}),
+                                result("theirs"),
+                                calls({call(""), call("")}),
+                                result(""),
+                                result(""),
+                                result("")};
+  chat(prompt);
+  EXPECT_EQ(sent("messages"),
+            json::write(json::Array{calls({call("theirs")}), result("theirs"),
+                                    calls({[&] {
+                                             auto c = call("");
+                                             c.as_object().set("id", "call_0");
+                                             return c;
+                                           }(),
+                                           [&] {
+                                             auto c = call("");
+                                             c.as_object().set("id", "call_1");
+                                             return c;
+                                           }()}),
+                                    result("call_0"), result("call_1"), result("")}));
+}
+
+class Spans final : public observe::SpanSink {
+ public:
+  void offer(std::vector<observe::Span> spans) override {
+    const std::lock_guard lock(mutex_);
+    for (observe::Span& span : spans) all_.push_back(std::move(span));
+  }
+  std::vector<observe::Span> all() {
+    const std::lock_guard lock(mutex_);
+    return all_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<observe::Span> all_;
+};
+
+std::string attribute(const observe::Span& span, std::string_view key) {
+  for (const auto& [name, value] : span.attributes) {
+    if (name != key) continue;
+    if (const auto* text = std::get_if<std::string>(&value)) return *text;
+    if (const auto* number = std::get_if<std::int64_t>(&value)) return std::to_string(*number);
+    return "other";
+  }
+  return "";
+}
+
+class UpstreamTraceTest : public UpstreamChatTest {
+ protected:
+  UpstreamTraceTest() { tracing_ = {&spans_, &entropy_}; }
+  static std::function<void(GenerateRequest&)> in_trace(bool sampled, const char* state = "") {
+    return [=](GenerateRequest& request) {
+      auto context = observe::parse_traceparent(
+          std::string("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0") +
+          (sampled ? "1" : "0"));
+      request.trace = TraceLink{*context, state};
+    };
+  }
+
+  Spans spans_;
+  platform::SeededEntropy entropy_{3};
+};
+
+TEST_F(UpstreamTraceTest, ASampledCallIsASpanAndTellsTheUpstreamOfIt) {
+  ChatPrompt prompt;
+  prompt.tools = one_tool();
+  chat(prompt, in_trace(true, "vendor=1"));
+  const auto spans = spans_.all();
+  ASSERT_EQ(spans.size(), 1u);
+  const observe::Span& span = spans.front();
+  EXPECT_EQ(span.kind, observe::Span::Kind::kClient);
+  EXPECT_EQ(span.name, "chat calls");
+  EXPECT_EQ(header("traceparent"),
+            observe::format_traceparent({span.trace_id, span.span_id, true}));
+  EXPECT_EQ(header("tracestate"), "vendor=1");
+  EXPECT_EQ(observe::format_traceparent({span.trace_id, span.parent_id.value(), true}),
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  EXPECT_LE(span.start_unix_ns, span.end_unix_ns);
+  EXPECT_FALSE(span.failed);
+  for (const auto& [key, value] : std::vector<std::pair<const char*, std::string>>{
+           {"gen_ai.operation.name", "chat"},
+           {"gen_ai.provider.name", "openai"},
+           {"gen_ai.request.model", "calls"},
+           {"gen_ai.response.model", "their-8b"},
+           {"gen_ai.response.finish_reasons", "other"},
+           {"server.address", "127.0.0.1"},
+           {"server.port", stub_.url().substr(stub_.url().rfind(':') + 1)},
+           {"error.type", ""}}) {
+    EXPECT_EQ(attribute(span, key), value) << key;
+  }
+}
+
+TEST_F(UpstreamTraceTest, WhatIsNotSampledIsPassedOnAsItIs) {
+  ChatPrompt prompt;
+  prompt.tools = one_tool();
+  chat(prompt, in_trace(false, "vendor=1"));
+  EXPECT_EQ(header("traceparent"), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00");
+  EXPECT_EQ(header("tracestate"), "vendor=1");
+  chat(prompt);
+  EXPECT_EQ(header("traceparent"), "");
+  EXPECT_EQ(header("tracestate"), "");
+  EXPECT_TRUE(spans_.all().empty());
+}
+
+TEST_F(UpstreamTraceTest, WithoutAnExporterTheContextIsPassedOn) {
+  tracing_ = {};
+  ChatPrompt prompt;
+  prompt.tools = one_tool();
+  chat(prompt, in_trace(true));
+  EXPECT_EQ(header("traceparent"), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+}
+
+TEST_F(UpstreamTraceTest, FailuresSayTheirType) {
+  options_.first_token_timeout = milliseconds(100);
+  const auto end_of = [&](const char* model) {
+    const std::size_t before = spans_.all().size();
+    chat({}, [&](GenerateRequest& request) {
+      request.model = std::string("our-") + model;
+      in_trace(true)(request);
+    });
+    const auto spans = spans_.all();
+    EXPECT_EQ(spans.size(), before + 1);
+    EXPECT_TRUE(spans.back().failed);
+    return attribute(spans.back(), "error.type");
+  };
+  EXPECT_EQ(end_of("status"), "500");
+  EXPECT_EQ(end_of("silent"), "upstream_timeout");
+  EXPECT_EQ(end_of("cut"), "upstream_error");
+  EXPECT_EQ(end_of("calls"), "upstream_error");
 }
 
 TEST(UpstreamUrl, OnlyThisMachineWithoutEgressAndOnlyTlsBeyondIt) {

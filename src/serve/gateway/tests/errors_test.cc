@@ -144,6 +144,7 @@ TEST_F(ErrorsTest, ChatFields) {
     return ask("POST", "/v1/chat/completions", R"({"model":"tiny:latest",)" + members + "}");
   };
   const std::string good = R"("messages":[{"role":"user","content":"hi"}])";
+  const std::string tool = R"(,"tools":[{"type":"function","function":{"name":"a"}}])";
   const std::vector<std::pair<std::string, Case>> cases = {
       {R"("x":1)", {"", "messages", "missing_parameter"}},
       {R"("messages":[])", {"", "messages"}},
@@ -167,10 +168,32 @@ TEST_F(ErrorsTest, ChatFields) {
       {good +
            R"(,"tools":[{"type":"function","function":{"name":"a"}},{"type":"function","function":{"name":"a"}}])",
        {"", "tools[1].function.name"}},
-      {good + R"(,"tool_choice":"required")", {"", "tool_choice", "unsupported_parameter"}},
-      {good + R"(,"tool_choice":{"type":"function","function":{"name":"a"}})",
+      {good + tool + R"(,"tool_choice":"required")", {"", "tool_choice", "unsupported_parameter"}},
+      {good + tool + R"(,"tool_choice":{"type":"function","function":{"name":"a"}})",
        {"", "tool_choice", "unsupported_parameter"}},
-      {good + R"(,"tool_choice":"maybe")", {"", "tool_choice"}},
+      {good + tool + R"(,"parallel_tool_calls":false)",
+       {"", "parallel_tool_calls", "unsupported_parameter"}},
+      {good + R"(,"functions":[{"name":"a"}],"function_call":{"name":"a"})",
+       {"", "function_call", "unsupported_parameter"}},
+      {good + tool + R"(,"tool_choice":{"type":"function","function":{"name":"b"}})",
+       {"", "tool_choice"}},
+      {good + tool + R"(,"tool_choice":{"type":"custom","custom":{"name":"a"}})",
+       {"", "tool_choice"}},
+      {good + tool + R"(,"tool_choice":{"type":"function"})", {"", "tool_choice"}},
+      {good + tool + R"(,"tool_choice":"maybe")", {"", "tool_choice"}},
+      {good + tool + R"(,"tool_choice":5)", {"", "tool_choice"}},
+      {good + R"(,"functions":[{"name":"a"}],"function_call":{"name":"b"})", {"", "function_call"}},
+      {good + R"(,"functions":[{"name":"a"}],"function_call":"required")", {"", "function_call"}},
+      {good + R"(,"tool_choice":"required")", {"", "tool_choice"}},
+      {good + R"(,"tool_choice":{"type":"function","function":{"name":"a"}})", {"", "tool_choice"}},
+      {good + tool + R"(,"parallel_tool_calls":1)", {"", "parallel_tool_calls"}},
+      {good + R"(,"response_format":{"type":"xml"})", {"", "response_format.type"}},
+      {good + R"(,"response_format":{"type":"json_schema"})",
+       {"", "response_format.json_schema", "missing_parameter"}},
+      {good + R"(,"response_format":{"type":"json_schema","json_schema":{"schema":{}}})",
+       {"", "response_format.json_schema.name", "missing_parameter"}},
+      {good + R"(,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":5}})",
+       {"", "response_format.json_schema.schema", "invalid_json_schema"}},
       {good + R"(,"top_logprobs":5)", {"", "top_logprobs"}},
       {good + R"(,"logprobs":true,"top_logprobs":21)", {"", "top_logprobs"}},
       {good + R"(,"logprobs":5)", {"", "logprobs"}},

@@ -161,6 +161,7 @@ std::vector<ModelFacts> FakeBackend::models() {
       model("tiny:latest", ModelState::kReady), model("org/name:q4", ModelState::kReady),
       model("cold:latest", loaded ? ModelState::kReady : ModelState::kCold)};
   out.front().aliases = {"t"};
+  out[1].constrained = true;
   return out;
 }
 
@@ -247,6 +248,33 @@ void FakeBackend::work() {
   }
 }
 
+// True: the run has ended.
+bool FakeBackend::call_tools(Run& run) {
+  const auto part = [&](std::uint32_t call, std::string id, std::string name, std::string more) {
+    TokenEvent event;
+    event.tool_calls.push_back({call, std::move(id), std::move(name), std::move(more)});
+    run.observer->on_token(std::move(event));
+  };
+  if (run.text == "calls") {
+    part(0, "a1", "weather", R"({"city")");
+    part(1, "", "time", "");
+    part(1, "", "", "{}");
+    part(0, "", "", R"(:"Köln")");
+    part(0, "", "", "}");
+  } else if (run.text == "calls long") {
+    std::string letters = "\"";
+    while (letters.size() < 30'000) letters += "ö";
+    part(0, "a1", "weather", letters + "\"");
+  } else {
+    for (std::uint32_t i = 0; i < 40'000; ++i) part(i % 2, "", i < 2 ? "f" : "", "1");
+  }
+  run.ended = true;
+  Finished end;
+  end.reason = FinishReason::kToolCalls;
+  run.observer->on_finished(std::move(end));
+  return true;
+}
+
 // True when the run has ended.
 bool FakeBackend::step(Run& run) {
   const auto finish = [&](FinishReason reason, std::string stop = {}) {
@@ -304,6 +332,7 @@ bool FakeBackend::step(Run& run) {
     return false;
   }
   if (run.text == "hang") return false;
+  if (run.text.starts_with("calls")) return call_tools(run);
   if (run.next == 2 && run.text == "fail late")
     return fail(failure(FailureKind::kEngineCrashed, internal_error("engine stopped", "pid 4242")));
   if (run.next == 2 && run.text == "drain") return finish(FinishReason::kCancelled);

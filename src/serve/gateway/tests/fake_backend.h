@@ -29,6 +29,9 @@ namespace holdfast::gateway::testing_support {
 //   "fail early"  engine crash before the start; "fail late": after two tokens
 //   "raise"       refused by the chat template;  "full": the queue is full
 //   "drain"       cancelled by the backend after two tokens
+//   "calls"       calls weather (id a1) and time (no id) of the tools, their parts interleaved
+//   "calls long"  one call with 30000 bytes of arguments; "calls tiny": 40000 parts of two calls
+// "org/name:q4" can be constrained.
 class FakeBackend final : public backend::Backend {
  public:
   FakeBackend();
@@ -60,6 +63,7 @@ class FakeBackend final : public backend::Backend {
   class Handle;
   void work();
   bool step(Run& run);
+  bool call_tools(Run& run);
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

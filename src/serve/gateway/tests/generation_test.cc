@@ -96,8 +96,86 @@ TEST_F(GenerationTest, RequestReachesTheBackend) {
   const auto& prompt = std::get<backend::ChatPrompt>(r.prompt);
   EXPECT_EQ(prompt.tools.as_array().size(), 1u);
   EXPECT_EQ(prompt.template_arguments.find("reasoning_effort")->as_string(), "low");
-  chat("hi", R"(,"tool_choice":"none","tools":[{"type":"function","function":{"name":"f"}}])");
-  EXPECT_TRUE(std::get<backend::ChatPrompt>(fake_.requests().back().prompt).tools.is_null());
+}
+
+TEST_F(GenerationTest, ToolChoicesAndFormatsReachAModelThatCanBeHeldToThem) {
+  start();
+  const auto prompt_of = [&](const std::string& more) {
+    const Answer answer =
+        ask("POST", "/v1/chat/completions",
+            R"({"model":"org/name:q4","messages":[{"role":"user","content":"hi"}],)" + more + "}");
+    EXPECT_EQ(answer.status, 200) << more << answer.body;
+    return std::get<backend::ChatPrompt>(fake_.requests().back().prompt);
+  };
+  const std::string tools = R"("tools":[{"type":"function","function":{"name":"f"}}])";
+  EXPECT_TRUE(prompt_of(R"("tool_choice":"auto")").tool_choice.is_null());
+  EXPECT_TRUE(prompt_of(tools).tool_choice.is_null());
+  EXPECT_FALSE(prompt_of(tools).parallel_tool_calls);
+  EXPECT_EQ(prompt_of(tools + R"(,"parallel_tool_calls":true)").parallel_tool_calls, true);
+  EXPECT_EQ(prompt_of(tools + R"(,"parallel_tool_calls":false)").parallel_tool_calls, false);
+  for (const char* choice : {R"("none")", R"("auto")", R"("required")",
+                             R"({"type":"function","function":{"name":"f"}})"}) {
+    EXPECT_EQ(json::write(prompt_of(tools + R"(,"tool_choice":)" + choice).tool_choice), choice);
+  }
+  const auto older = prompt_of(R"("functions":[{"name":"f"}],"function_call":{"name":"f"})");
+  EXPECT_EQ(json::write(older.tool_choice), R"({"type":"function","function":{"name":"f"}})");
+  EXPECT_EQ(older.parallel_tool_calls, false);
+  prompt_of(R"("response_format":{"type":"text"})");
+  EXPECT_TRUE(fake_.requests().back().response_format.is_null());
+  for (
+      const char* format :
+      {R"({"type":"json_object"})",
+       R"({"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"type":"object"}}})"}) {
+    prompt_of(R"("response_format":)" + std::string(format));
+    EXPECT_EQ(json::write(fake_.requests().back().response_format), format);
+  }
+}
+
+TEST_F(GenerationTest, HistoryOfToolCallsIsPassedOnAsTheApiHasIt) {
+  start();
+  const Answer answer = ask("POST", "/v1/chat/completions", R"({"model":"t","messages":[
+      {"role":"user","content":"hi"},
+      {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",
+        "function":{"name":"f","arguments":"{\"x\": 12345678901234567890}"}}]},
+      {"role":"tool","tool_call_id":"1","content":"42"},
+      {"role":"assistant","function_call":{"name":"g","arguments":{"y":2}}},
+      {"role":"function","name":"g","content":"43"}]})");
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  const auto sent = std::get<backend::ChatPrompt>(fake_.requests().back().prompt);
+  const json::Array& messages = sent.messages.as_array();
+  EXPECT_EQ(
+      json::write(messages[1]),
+      R"({"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f",)"
+      R"("arguments":"{\"x\": 12345678901234567890}"}}],"content":""})");
+  EXPECT_EQ(json::write(messages[2]), R"({"role":"tool","content":"42","tool_call_id":"1"})");
+  EXPECT_EQ(json::write(messages[3]),
+            R"({"role":"assistant","tool_calls":[{"type":"function","function":{"name":"g",)"
+            R"("arguments":"{\"y\":2}"}}],"content":""})");
+  EXPECT_EQ(json::write(messages[4]), R"({"role":"tool","content":"43","name":"g"})");
+}
+
+TEST_F(GenerationTest, ToolCallsStandInTheMessage) {
+  start();
+  const json::Value choice = chat("calls").json.find("choices")->as_array().at(0);
+  EXPECT_EQ(choice.find("finish_reason")->as_string(), "tool_calls");
+  const json::Value& message = *choice.find("message");
+  EXPECT_TRUE(message.find("content")->is_null());
+  const json::Array& calls = message.find("tool_calls")->as_array();
+  ASSERT_EQ(calls.size(), 2u);
+  EXPECT_EQ(
+      json::write(calls[0]),
+      R"({"id":"a1","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Köln\"}"}})");
+  EXPECT_EQ(json::write(*calls[1].find("function")), R"({"name":"time","arguments":"{}"})");
+  EXPECT_THAT(calls[1].find("id")->as_string(), testing::MatchesRegex("call_[a-z2-7]{32}"));
+  EXPECT_THAT(get("/metrics").body,
+              testing::HasSubstr(R"(vllm:request_success_total{model_name="tiny:latest",)"
+                                 R"(finished_reason="stop"} 1)"));
+  const std::string functions = R"(,"functions":[{"name":"weather"}])";
+  const json::Value older = chat("calls", functions).json.find("choices")->as_array().at(0);
+  EXPECT_EQ(older.find("finish_reason")->as_string(), "function_call");
+  EXPECT_EQ(json::write(*older.find("message")->find("function_call")),
+            R"({"name":"weather","arguments":"{\"city\":\"Köln\"}"})");
+  EXPECT_EQ(older.find("message")->find("tool_calls"), nullptr);
 }
 
 TEST_F(GenerationTest, DefaultsAreThoseOfTheApi) {

@@ -47,6 +47,93 @@ class StreamTest : public GatewayTest {
 
 const std::string kAnswer = "Hello, wörld 🌍!";
 
+TEST_F(StreamTest, PartsOfToolCalls) {
+  start();
+  const Answer answer = chat("calls", R"(,"stream":true)");
+  EXPECT_TRUE(answer.done);
+  std::vector<std::string> first, more(2);
+  std::vector<std::string> ids;
+  for (const json::Value& event : answer.events) {
+    const json::Value* calls = delta(event)->find("tool_calls");
+    if (calls == nullptr) continue;
+    ASSERT_EQ(calls->as_array().size(), 1u);
+    const json::Value& call = calls->as_array().front();
+    const auto index = static_cast<std::size_t>(call.find("index")->as_int());
+    const json::Value& function = *call.find("function");
+    if (function.find("name") != nullptr) {
+      EXPECT_EQ(index, first.size());
+      first.push_back(json::write(function));
+      ids.push_back(call.find("id")->as_string());
+      EXPECT_EQ(call.find("type")->as_string(), "function");
+    } else {
+      EXPECT_EQ(call.find("id"), nullptr);
+      EXPECT_EQ(call.find("type"), nullptr);
+      more.at(index) += function.find("arguments")->as_string();
+    }
+  }
+  EXPECT_EQ(first, (std::vector<std::string>{R"({"name":"weather","arguments":""})",
+                                             R"({"name":"time","arguments":""})"}));
+  EXPECT_EQ(more, (std::vector<std::string>{R"({"city":"Köln"})", "{}"}));
+  EXPECT_EQ(ids[0], "a1");
+  EXPECT_THAT(ids[1], StartsWith("call_"));
+  EXPECT_EQ(answer.events.back().find("choices")->as_array()[0].find("finish_reason")->as_string(),
+            "tool_calls");
+}
+
+TEST_F(StreamTest, TheOlderFormOfACall) {
+  start();
+  const Answer answer = chat("calls", R"(,"stream":true,"functions":[{"name":"weather"}])");
+  std::string name, arguments;
+  for (const json::Value& event : answer.events) {
+    EXPECT_EQ(delta(event)->find("tool_calls"), nullptr);
+    const json::Value* call = delta(event)->find("function_call");
+    if (call == nullptr) continue;
+    if (const json::Value* given = call->find("name")) name += given->as_string();
+    arguments += call->find("arguments")->as_string();
+  }
+  EXPECT_EQ(name, "weather");
+  EXPECT_EQ(arguments, R"({"city":"Köln"})");
+  EXPECT_EQ(answer.events.back().find("choices")->as_array()[0].find("finish_reason")->as_string(),
+            "function_call");
+}
+
+// Frames stay small, and no character is cut.
+TEST_F(StreamTest, LongArgumentsAreSeveralFrames) {
+  start();
+  const Answer answer = chat("calls long", R"(,"stream":true)");
+  std::string arguments;
+  std::size_t frames = 0;
+  for (const json::Value& event : answer.events) {
+    const json::Value* calls = delta(event)->find("tool_calls");
+    if (calls == nullptr) continue;
+    const std::string& part = calls->as_array()[0].find("function")->find("arguments")->as_string();
+    EXPECT_LE(part.size(), 8u * 1024);
+    arguments += part;
+    ++frames;
+  }
+  EXPECT_EQ(frames, 5u);  // the name, and four of arguments
+  const json::Value whole = chat("calls long").json.find("choices")->as_array().at(0);
+  EXPECT_EQ(arguments, whole.find("message")
+                           ->find("tool_calls")
+                           ->as_array()[0]
+                           .find("function")
+                           ->find("arguments")
+                           ->as_string());
+}
+
+// What a reader does not take is counted with what it costs, not with its text alone.
+TEST_F(StreamTest, TinyPartsThatNobodyReadsEndTheStream) {
+  options_.backlog_bytes_max = 256 * 1024;
+  server_options_.unsent_bytes_max = 64 * 1024;
+  start();
+  RawSocket socket(address_, 4096);
+  socket.send(http_post(chat_body("calls tiny", R"(,"stream":true)")));
+  EXPECT_TRUE(eventually([&] { return !fake_.requests().empty() && fake_.running() == 0; },
+                         std::chrono::seconds(20)));
+  EXPECT_TRUE(eventually([&] { return gateway_->active_generations() == 0; }));
+  EXPECT_THAT(socket.read(), Not(HasSubstr("[DONE]")));
+}
+
 TEST_F(StreamTest, ChatFramesInOrder) {
   start();
   const Answer answer = chat("hi", R"(,"stream":true)");

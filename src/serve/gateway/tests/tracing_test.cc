@@ -288,6 +288,65 @@ TEST_F(TracingTest, FailuresAndUnsampledRequests) {
   EXPECT_NE(text(failed, "traceId"), std::string(32, '0'));
 }
 
+// What the backend is told of the last request.
+class TraceLinkTest : public TracingTest {
+ protected:
+  std::optional<backend::TraceLink> link_of(http::Headers headers) {
+    ask("POST", "/v1/chat/completions", chat_body("hi"), std::move(headers));
+    return fake_.requests().back().trace;
+  }
+};
+
+TEST_F(TraceLinkTest, OfOurSpanWhereThereIsOne) {
+  trace(collector_.options());
+  const auto link =
+      link_of({{"traceparent", kParent}, {"tracestate", "a=1"}, {"tracestate", "b=2"}});
+  ASSERT_TRUE(link);
+  ASSERT_TRUE(eventually([&] { return collector_.spans().size() == 4; }));
+  const auto spans = collector_.spans();
+  EXPECT_EQ(to_hex(link->context.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
+  EXPECT_EQ(to_hex(link->context.span_id), text(spans.at("chat tiny:latest"), "spanId"));
+  EXPECT_TRUE(link->context.sampled);
+  EXPECT_EQ(link->state, "a=1,b=2");
+}
+
+TEST_F(TraceLinkTest, OfTheCallerWhereWeDoNotSample) {
+  trace(collector_.options());
+  const std::string unsampled = "00-11111111111111111111111111111111-2222222222222222-00";
+  auto link = link_of({{"traceparent", unsampled}, {"tracestate", "a=1"}});
+  ASSERT_TRUE(link);
+  EXPECT_EQ(observe::format_traceparent(link->context), unsampled);
+  EXPECT_EQ(link->state, "a=1");
+  // A state without a parent means nothing.
+  link = link_of({{"tracestate", "a=1"}});
+  ASSERT_TRUE(link);
+  EXPECT_TRUE(link->context.sampled);
+  EXPECT_EQ(link->state, "");
+}
+
+TEST_F(TraceLinkTest, OurDecisionAgainstItIsPassedOn) {
+  TraceOptions o = collector_.options();
+  o.sampler = observe::Sampler::parse("always_off", "").value();
+  trace(std::move(o));
+  auto link = link_of({{"traceparent", kParent}});
+  ASSERT_TRUE(link);
+  EXPECT_EQ(observe::format_traceparent(link->context), std::string(kParent, 53) + "00");
+  link = link_of({});
+  ASSERT_TRUE(link);
+  EXPECT_FALSE(link->context.sampled);
+  EXPECT_TRUE(observe::parse_traceparent(observe::format_traceparent(link->context)));
+}
+
+TEST_F(TraceLinkTest, WithoutAnExporterTheCallersAlone) {
+  start();
+  const auto link = link_of({{"traceparent", kParent}, {"tracestate", "a=1"}});
+  ASSERT_TRUE(link);
+  EXPECT_EQ(observe::format_traceparent(link->context), kParent);
+  EXPECT_EQ(link->state, "a=1");
+  EXPECT_FALSE(link_of({{"traceparent", "00-zz"}, {"tracestate", "a=1"}}));
+  EXPECT_FALSE(link_of({}));
+}
+
 TEST_F(TracingTest, ExemplarsNameTheTrace) {
   trace(collector_.options());
   ask("POST", "/v1/chat/completions", chat_body("hi"), {{"traceparent", kParent}});

@@ -62,7 +62,7 @@ class RouterTest : public ::testing::Test {
   static void finish(const std::shared_ptr<ScriptedBackend::Call>& call) {
     auto observer = std::exchange(call->observer, nullptr);
     observer->on_started({});
-    observer->on_token({"x", {}});
+    observer->on_token({"x", {}, {}});
     observer->on_finished({});
   }
   static void fail(const std::shared_ptr<ScriptedBackend::Call>& call, FailureKind kind,
@@ -355,6 +355,19 @@ TEST(BreakerTest, BackOffDoublesToItsLimit) {
   }
   breaker.succeeded();
   EXPECT_EQ(breaker.state(now), BreakerState::kClosed);
+}
+
+// A request may be sent to any of them.
+TEST_F(RouterTest, AModelIsConstrainedWhereAllOfItsTargetsAre) {
+  auto native = add("native", {"both", "native-only"});
+  auto upstream = add("up", {"both", "theirs", "mixed"});
+  auto other = add("other", {"mixed"});
+  for (auto& model : upstream->models) model.constrained = true;
+  std::map<std::string, bool> constrained;
+  for (const auto& model : router().models()) constrained[model.id] = model.constrained;
+  EXPECT_EQ(constrained,
+            (std::map<std::string, bool>{
+                {"both", false}, {"mixed", false}, {"native-only", false}, {"theirs", true}}));
 }
 
 }  // namespace

@@ -17,11 +17,17 @@
 #include <vector>
 
 #include "holdfast/base/result.h"
+#include "holdfast/platform/entropy.h"
 
 namespace holdfast::observe {
 
 using TraceId = std::array<std::byte, 16>;
 using SpanId = std::array<std::byte, 8>;
+
+// New ids, never all zeros whatever the source of randomness gives: they join spans and grant
+// nothing.
+TraceId new_trace_id(platform::Entropy& entropy);
+SpanId new_span_id(platform::Entropy& entropy);
 
 // Where a request stands in a trace. Ids are never all zeros.
 struct TraceContext {
@@ -35,6 +41,11 @@ struct TraceContext {
 std::optional<TraceContext> parse_traceparent(std::string_view header);
 // In version 00.
 std::string format_traceparent(const TraceContext& context);
+
+// A tracestate header that may be sent on: whole members from the beginning, at most 32 and 512
+// bytes, as the standard asks to keep. Empty if there is none or it holds other than printable
+// ASCII.
+std::string clean_tracestate(std::string_view header);
 
 // Which requests are traced: OTEL_TRACES_SAMPLER.
 struct Sampler {
@@ -67,6 +78,13 @@ struct Span {
   std::int64_t end_unix_ns = 0;
   std::vector<SpanAttribute> attributes;
   bool failed = false;
+};
+
+// Takes finished spans. Thread-safe; never waits.
+class SpanSink {
+ public:
+  virtual ~SpanSink() = default;
+  virtual void offer(std::vector<Span> spans) = 0;
 };
 
 // A queue that forgets rather than blocks. Thread-safe; owned by whoever sends the spans.

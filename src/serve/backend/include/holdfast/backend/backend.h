@@ -15,6 +15,7 @@
 
 #include "holdfast/base/result.h"
 #include "holdfast/json/json.h"
+#include "holdfast/observe/trace.h"
 
 namespace holdfast::backend {
 
@@ -38,6 +39,8 @@ struct ModelFacts {
   std::vector<std::string>
       capabilities;  // of: completion, tools, vision, thinking, embedding, insert
   bool has_chat_template = false;
+  // It can be held to a tool choice, to one tool call, and to a response format.
+  bool constrained = false;
   ModelState state = ModelState::kCold;
   bool pinned = false;  // neither idle time nor another model's need unloads it
   // With kLoading: "verifying" or "warming", how far (0..1), and how long it may still take.
@@ -103,11 +106,14 @@ struct RouteFacts {
   std::uint64_t retry_after_ms = 0;  // while open
 };
 
-// Messages and tools are JSON as the chat template takes them (validated by the gateway).
+// Messages and tools are JSON in the form of the OpenAI API, validated by the gateway: the
+// arguments of a tool call are JSON in a string.
 struct ChatPrompt {
-  json::Value messages;             // array of objects with role and content
-  json::Value tools;                // array, or null
-  json::Object template_arguments;  // enable_thinking and the like
+  json::Value messages;     // array of objects with role and content
+  json::Value tools;        // array, or null
+  json::Value tool_choice;  // "none", "auto", "required", the object of one function; or null
+  std::optional<bool> parallel_tool_calls;  // false: one call at most
+  json::Object template_arguments;          // enable_thinking and the like
   bool add_generation_prompt = true;
 };
 struct TextPrompt {
@@ -149,6 +155,12 @@ struct Caller {
                              // empty: never
 };
 
+// Where a request stands in a trace, for backends that pass it on.
+struct TraceLink {
+  observe::TraceContext context;  // sampled: its spans are children of context.span_id
+  std::string state;              // tracestate of the caller, clean; may be empty
+};
+
 struct GenerateRequest {
   std::string model;  // id or alias
   Caller caller;
@@ -160,6 +172,7 @@ struct GenerateRequest {
   bool keep_prompt = true;    // false: later prompts find nothing of this one
   bool wait_for_load = true;  // false: a model that is not ready fails at once with kModelLoading
   std::string request_id;     // for logs
+  std::optional<TraceLink> trace = {};
   Prompt prompt;
   SamplingParams sampling;
   std::optional<std::uint32_t> max_tokens;  // absent or too large: what the context leaves
@@ -167,9 +180,15 @@ struct GenerateRequest {
   bool want_logprobs = false;               // TokenEvent::tokens carry log probabilities
   std::uint32_t top_logprobs = 0;           // alternatives per token, 0..20
   bool want_prompt_logprobs = false;  // Started::prompt is filled; kUnsupported where it cannot be
+  // {"type": "json_object"} or {"type": "json_schema", ...} as in the OpenAI API; null: text.
+  json::Value response_format = {};
   // Idle time until the model is unloaded, from now on; absent: as it was. Negative: never.
   std::optional<std::chrono::milliseconds> keep_alive;
 };
+
+// Whether the answer must be held to something, which only some backends can:
+// ModelFacts::constrained.
+bool is_constrained(const GenerateRequest& request);
 
 struct TokenAlternative {
   std::int32_t id = 0;
@@ -191,16 +210,27 @@ struct Started {
       prompt;  // only with want_prompt_logprobs; the first has logprob NaN and no alternatives
 };
 
+// A part of a call of a tool. The first part of a call has its name; later ones have only more of
+// the arguments. Calls are numbered from 0 in the order in which they begin; their parts may be
+// interleaved.
+struct ToolCallPart {
+  std::uint32_t call = 0;
+  std::string id;         // as the model's engine named it; of the first part, may be empty
+  std::string name;       // of the first part, never empty there; empty in later ones
+  std::string arguments;  // whole UTF-8 characters; all of a call are meant to be a JSON object
+};
+
 // Text that may be shown now: whole UTF-8 characters, nothing that could become a stop string. The
 // text of a token may arrive with a later event, so `text` can be empty and need not equal the
 // tokens' bytes.
 struct TokenEvent {
   std::string text;
-  std::vector<TokenInfo> tokens;  // logprobs only if asked for
+  std::vector<TokenInfo> tokens;         // logprobs only if asked for
+  std::vector<ToolCallPart> tool_calls;  // only where tools were given
 };
 
-enum class FinishReason : std::uint8_t { kStop, kLength, kCancelled, kPolicy };
-// "stop", "length", "cancelled", "policy".
+enum class FinishReason : std::uint8_t { kStop, kLength, kCancelled, kPolicy, kToolCalls };
+// "stop", "length", "cancelled", "policy", "tool_calls".
 std::string_view finish_reason_name(FinishReason reason);
 
 struct Usage {

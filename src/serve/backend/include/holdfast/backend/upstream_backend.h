@@ -11,6 +11,8 @@
 
 #include "holdfast/backend/backend.h"
 #include "holdfast/observe/log.h"
+#include "holdfast/observe/trace.h"
+#include "holdfast/platform/entropy.h"
 
 namespace holdfast::backend {
 
@@ -47,6 +49,13 @@ struct UpstreamOptions {
   bool egress_allowed = false;  // false: only loopback and unix sockets
 };
 
+// Where the spans of calls go. Both outlive the backend.
+struct UpstreamTracing {
+  observe::SpanSink* sink =
+      nullptr;  // null: there are none, and contexts are passed on as they are
+  platform::Entropy* entropy = nullptr;  // of span ids; set with `sink`
+};
+
 // A process is started by the first request and runs until unload() or the end. Answers arrive on a
 // thread of the backend. Everything it reads is bounded; its words never reach a client, nor the
 // credential a log.
@@ -54,7 +63,8 @@ class UpstreamBackend final : public Backend {
  public:
   // kInvalidArgument: a URL that is none, or that policy.egress forbids. The logger outlives it.
   static Result<std::unique_ptr<UpstreamBackend>> create(UpstreamOptions options,
-                                                         const observe::Logger& logger);
+                                                         const observe::Logger& logger,
+                                                         UpstreamTracing tracing = {});
   ~UpstreamBackend() override;
 
   std::vector<ModelFacts> models() override;

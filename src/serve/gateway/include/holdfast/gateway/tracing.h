@@ -46,17 +46,17 @@ std::string otlp_json(const std::vector<observe::Span>& spans,
                       const std::vector<std::pair<std::string, std::string>>& resource);
 
 // Takes spans from any thread and sends them from its own. The logger outlives it.
-class Tracing {
+class Tracing final : public observe::SpanSink {
  public:
   Tracing(TraceOptions options, const observe::Logger& logger);
   // Sends what is queued, for at most the time of one attempt, and ends the thread.
-  ~Tracing();
+  ~Tracing() override;
   Tracing(const Tracing&) = delete;
   Tracing& operator=(const Tracing&) = delete;
 
   const observe::Sampler& sampler() const { return options_.sampler; }
   // Never waits: what does not fit is dropped and counted. Thread-safe.
-  void offer(std::vector<observe::Span> spans);
+  void offer(std::vector<observe::Span> spans) override;
 
   // Spans so far. Thread-safe.
   std::uint64_t sent_spans() const { return sent_; }
