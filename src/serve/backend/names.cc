@@ -36,8 +36,8 @@ std::string_view finish_reason_name(FinishReason reason) {
       return "length";
     case FinishReason::kCancelled:
       return "cancelled";
-    case FinishReason::kPolicy:
-      return "policy";
+    case FinishReason::kContentFilter:
+      return "content_filter";
     case FinishReason::kToolCalls:
       return "tool_calls";
   }

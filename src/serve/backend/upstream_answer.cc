@@ -125,7 +125,7 @@ std::vector<TokenInfo> tokens_of(const json::Value& choice) {
 
 FinishReason reason_of(std::string_view text) {
   if (text == "length") return FinishReason::kLength;
-  if (text == "content_filter") return FinishReason::kPolicy;
+  if (text == "content_filter") return FinishReason::kContentFilter;
   // Whether tools are called is known from the calls: some peers say "stop" after them, or
   // "tool_calls" without any.
   return FinishReason::kStop;

@@ -52,7 +52,7 @@ TEST(UpstreamAnswerTest, AWholeChatIsRead) {
 TEST(UpstreamAnswerTest, FinishReasonsAreMapped) {
   for (const auto& [theirs, ours] : {std::pair{"stop", FinishReason::kStop},
                                      {"length", FinishReason::kLength},
-                                     {"content_filter", FinishReason::kPolicy},
+                                     {"content_filter", FinishReason::kContentFilter},
                                      {"tool_calls", FinishReason::kStop}}) {  // there are none
     UpstreamAnswer answer;
     ASSERT_TRUE(answer

@@ -229,7 +229,7 @@ struct TokenEvent {
   std::vector<ToolCallPart> tool_calls;  // only where tools were given
 };
 
-enum class FinishReason : std::uint8_t { kStop, kLength, kCancelled, kPolicy, kToolCalls };
+enum class FinishReason : std::uint8_t { kStop, kLength, kCancelled, kContentFilter, kToolCalls };
 // "stop", "length", "cancelled", "policy", "tool_calls".
 std::string_view finish_reason_name(FinishReason reason);
 
