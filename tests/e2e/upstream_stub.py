@@ -135,6 +135,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(0.05)
         self.finish_well(10)
 
+    def do_long(self, _):
+        self.begin()
+        for i in range(800):
+            self.event(chunk(f"{i} "))
+        self.finish_well(800)
+
     def do_endless(self, _):
         self.begin()
         while True:

@@ -326,6 +326,26 @@ class Good(UpstreamCase):
             wait_for(lambda: stub.gone, 10)
             print(f"the upstream saw the end {1000 * (stub.gone[0][1] - left):.0f} ms after the client left")
 
+    def test_a_drain_waits_for_readers_that_are_behind(self):
+        with Stub() as stub, Server(self.root, self.config(stub)) as s:
+            reader = socket.socket()
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.connect(("127.0.0.1", s.port))
+            body = json.dumps({"model": "up/long", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+            reader.sendall((f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                            f"Content-Length: {len(body)}\r\n\r\n{body}").encode())
+            # The answer has been made, and most of it waits in the server.
+            wait_for(lambda: sum(r["requests"] for r in s.routes()) == 1 and not any(r["under_way"] for r in s.routes()))
+            s.process.send_signal(signal.SIGTERM)
+            time.sleep(1)
+            self.assertIsNone(s.process.poll(), s.text())
+            text = b""
+            while more := reader.recv(65536):
+                text += more
+            self.assertTrue(text.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"), text[-200:])
+            self.assertIn(b'"799 "', text)
+            self.assertEqual(s.process.wait(timeout=TIMEOUT), 0)
+
     def test_more_than_fits_is_refused_and_the_rest_is_served(self):
         config = self.config(stub := Stub(), FAST + "concurrency = 1\n",
                              '[server]\noverload_status = "429"\n[limits]\nqueue_max = 3\n')

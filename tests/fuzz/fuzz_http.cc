@@ -1,5 +1,6 @@
-// The request parser must give the same answer however the bytes are cut, and never hold more than
-// its limits. The response parser, the event reader and the path decoder see the same bytes.
+// The parsers of requests and responses must give the same answer however the bytes are cut, and
+// never hold more than their limits. The event reader and the path decoder see the same bytes.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -14,6 +15,7 @@ namespace {
 
 using holdfast::http::ParserLimits;
 using holdfast::http::RequestParser;
+using holdfast::http::ResponseParser;
 
 constexpr std::size_t kBodyMax = 4096;
 
@@ -21,8 +23,14 @@ struct Outcome {
   RequestParser::State state;
   std::string method, path, body;
   std::size_t fields = 0, consumed = 0;
+  bool keep_alive = false, expects_continue = false;
   bool operator==(const Outcome&) const = default;
 };
+
+// The statuses that this layer documents for what it cannot read.
+bool is_refusal(int status) {
+  return status == 400 || status == 413 || status == 431 || status == 505;
+}
 
 Outcome parse(std::string_view text, std::size_t step) {
   ParserLimits limits;
@@ -50,11 +58,41 @@ Outcome parse(std::string_view text, std::size_t step) {
   }
   auto& request = parser.request();
   if (request.body.size() > kBodyMax || request.headers.size() > 9) abort();
-  Outcome out{parser.state(), "", "", "", 0, 0};
+  if (parser.body_bytes() > kBodyMax) abort();
+  Outcome out{parser.state(), "", "", ""};
+  if (out.state == RequestParser::State::kFailed && !is_refusal(parser.error().status)) abort();
   if (out.state == RequestParser::State::kDone) {
-    out = {out.state, request.method, request.path, request.body, request.headers.size(), consumed};
+    out = {out.state,           request.method,           request.path,
+           request.body,        request.headers.size(),   consumed,
+           parser.keep_alive(), parser.expects_continue()};
+    if (parser.body_bytes() != request.body.size()) abort();
   }
   return out;
+}
+
+struct Answer {
+  ResponseParser::State state;
+  int status = 0;
+  std::size_t fields = 0;
+  std::string body;
+  bool keep_alive = false;
+  bool operator==(const Answer&) const = default;
+};
+
+Answer parse_response(std::string_view text, std::size_t step) {
+  ResponseParser parser;
+  std::string buffer, body;
+  for (std::size_t at = 0; at < text.size(); at += std::min(step, text.size() - at)) {
+    buffer += text.substr(at, step);
+    while (const std::size_t used = parser.feed(buffer, body)) {
+      if (used > buffer.size()) abort();
+      buffer.erase(0, used);
+    }
+  }
+  parser.feed_end();
+  if (body.size() > text.size()) abort();
+  if (parser.state() == ResponseParser::State::kFailed) return {parser.state()};
+  return {parser.state(), parser.status(), parser.headers().size(), body, parser.keep_alive()};
 }
 
 }  // namespace
@@ -64,11 +102,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Outcome whole = parse(text, std::string_view::npos);
   if (!(parse(text, 1) == whole) || !(parse(text, 1 + size % 13) == whole)) abort();
 
-  holdfast::http::ResponseParser response;
-  std::string body;
-  response.feed(text, body);
-  response.feed_end();
-  if (body.size() > size) abort();
+  if (!(parse_response(text, std::string_view::npos) == parse_response(text, 1 + size % 7)))
+    abort();
 
   std::size_t event_bytes = 0;
   holdfast::http::SseReader reader(

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "holdfast/base/units.h"
+#include "toml_text.h"
 #include "upstream_table.h"
 
 namespace holdfast::config {
@@ -99,15 +100,6 @@ Result<Map> split_map(std::string_view text) {
     out[item.substr(0, equals)] = item.substr(equals + 1);
   }
   return out;
-}
-
-std::string toml_quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "holdfast/base/units.h"
+#include "toml_text.h"
 
 namespace holdfast::config {
 namespace {
@@ -80,7 +81,8 @@ bool read_kind(const toml::node& node, UpstreamSettings& u) {
 }
 
 bool read_credential(const toml::node& node, UpstreamSettings& u) {
-  return text_of(&UpstreamSettings::credential)(node, u) && u.credential.starts_with("file:/");
+  return text_of(&UpstreamSettings::credential)(node, u) &&
+         (u.credential.empty() || u.credential.starts_with("file:/"));
 }
 
 bool read_models(const toml::node& node, UpstreamSettings& u) {
@@ -96,8 +98,9 @@ bool read_models(const toml::node& node, UpstreamSettings& u) {
 }
 
 bool read_size(const toml::node& node, UpstreamSettings& u) {
-  if (!node.is_string()) return false;
-  const auto value = parse_size_bytes(**node.as_string());
+  if (!node.is_string() && !node.is_integer()) return false;
+  const auto value =
+      parse_size_bytes(node.is_string() ? **node.as_string() : std::to_string(**node.as_integer()));
   if (!value.ok()) return false;
   u.address_space_max = *value;
   return true;
@@ -206,14 +209,7 @@ Result<UpstreamSettings> read_one(const std::string& name, const toml::node& nod
   return out;
 }
 
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
-}
+std::string quoted(std::string_view text) { return toml_quoted(text); }
 
 std::string quoted(const std::vector<std::string>& items) {
   std::string out = "[";

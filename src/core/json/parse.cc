@@ -85,10 +85,21 @@ class Builder {
     std::string key;
   };
 
-  // from_chars reports underflow and overflow alike: a negative exponent tells them apart.
-  static bool is_tiny(const std::string& text) {
-    const std::size_t e = text.find_first_of("eE");
-    return e == std::string::npos ? text.find('.') != std::string::npos : text[e + 1] == '-';
+  // from_chars reports underflow and overflow alike: the power of ten of the first digit that is
+  // not zero tells them apart, wherever the point and the exponent put it.
+  static bool is_tiny(std::string_view text) {
+    const std::size_t end = std::min(text.find_first_of("eE"), text.size());
+    const std::size_t point = std::min(text.find('.'), end);
+    const std::size_t first = text.find_first_of("123456789");
+    if (first >= end) return true;
+    const std::int64_t power = first < point ? static_cast<std::int64_t>(point - first) - 1
+                                             : -static_cast<std::int64_t>(first - point);
+    std::string_view exponent = text.substr(std::min(end + 1, text.size()));
+    if (exponent.starts_with('+')) exponent.remove_prefix(1);
+    std::int64_t shift = 0;
+    const auto read = std::from_chars(exponent.data(), exponent.data() + exponent.size(), shift);
+    if (read.ec == std::errc::result_out_of_range) return exponent.starts_with('-');
+    return power + shift < 0;
   }
 
   bool append(bj::string_view s) {

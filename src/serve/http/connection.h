@@ -38,6 +38,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void refuse();
   void close(Disconnect reason);
   void drain();
+  bool answering() const { return phase_ == Phase::kResponding; }
   // Sends what has been collected, then goes on with what waited for it. From the loop only.
   void flush();
 

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 
 #include "listener.h"
@@ -171,6 +172,12 @@ void Server::drain() {
   const std::vector<std::shared_ptr<Connection>> all(impl_->connections.begin(),
                                                      impl_->connections.end());
   for (const auto& connection : all) connection->drain();
+}
+
+std::size_t Server::answering() const {
+  return static_cast<std::size_t>(
+      std::count_if(impl_->connections.begin(), impl_->connections.end(),
+                    [](const auto& connection) { return connection->answering(); }));
 }
 
 void Server::close_all() {

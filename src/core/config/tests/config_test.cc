@@ -124,6 +124,23 @@ TEST_F(ConfigTest, ExplicitFileMustExist) {
   EXPECT_EQ(Settings::load(input_).error().code(), ErrorCode::kNotFound);
 }
 
+// `config show` prints what it got from anywhere: the text must be TOML, and nothing for a
+// terminal.
+TEST_F(ConfigTest, TextsAreShownOnOneLineAndReadBack) {
+  const std::string text = "tab\t quote\" back\\ line\n escape\x1b[2J delete\x7f caf\u00e9";
+  input_.environment["HOLDFAST_MODELS_DEFAULT"] = text;
+  const auto s = Settings::load(input_);
+  ASSERT_TRUE(s.ok()) << failure();
+  const std::string shown = s->to_toml(Setting::models_default);
+  EXPECT_EQ(shown,
+            "\"tab\\t quote\\\" back\\\\ line\\n escape\\u001B[2J delete\\u007F caf\u00e9\"");
+  input_.environment.erase("HOLDFAST_MODELS_DEFAULT");
+  write("holdfast.toml", "[models]\ndefault = " + shown + "\n");
+  EXPECT_EQ(Settings::load(input_)->text(Setting::models_default), text) << failure();
+  input_.environment["HOLDFAST_MODELS_DEFAULT"] = "broken \xff";
+  EXPECT_EQ(Settings::load(input_)->to_toml(Setting::models_default), "\"broken \xef\xbf\xbd\"");
+}
+
 TEST(ConfigTable, NamesAreUniqueAndDefaultsPrint) {
   std::set<std::string> names;
   const Settings s = Settings::defaults();

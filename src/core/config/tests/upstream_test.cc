@@ -68,6 +68,24 @@ TEST_F(UpstreamTest, TheCredentialIsNotShown) {
   }
 }
 
+TEST_F(UpstreamTest, WhatIsShownReadsBack) {
+  const char* open_ai =
+      "kind = \"openai\"\nurl = \"http://127.0.0.1:1\"\nmodels = {\"a\\\"\" = \"b\"}\n";
+  const char* process =
+      "kind = \"process\"\nmodels = {a = \"b\"}\ncommand = [\"/x\", \"{port}\"]\n"
+      "address_space_max = \"8GiB\"\n";
+  for (const std::string& body : {std::string(open_ai), std::string(process)}) {
+    const auto first = load("[upstream.u]\n" + body);
+    ASSERT_TRUE(first.ok()) << first.error().to_string();
+    std::string text = "[upstream.u]\n";
+    for (const auto& [key, value] : first->upstreams()[0].shown())
+      text += key + " = " + value + "\n";
+    const auto second = load(text);
+    ASSERT_TRUE(second.ok()) << second.error().to_string() << text;
+    EXPECT_EQ(second->upstreams()[0].shown(), first->upstreams()[0].shown());
+  }
+}
+
 TEST_F(UpstreamTest, MistakesNameLineAndKey) {
   const std::string base = "[upstream.u]\nkind = \"openai\"\nurl = \"http://127.0.0.1:1\"\n";
   const std::string good = base + "models = {a = \"b\"}\n";
@@ -80,7 +98,8 @@ TEST_F(UpstreamTest, MistakesNameLineAndKey) {
   for (const char* line :
        {"concurrency = 0", "concurrency = 4097", "concurrency = \"1\"", "timeout = \"0ms\"",
         "timeout = \"25h\"", "timeout = 5", "credential = \"secret\"", "credential = \"keyring:x\"",
-        "ca = 1", "ca = \"a\\nb\"", "context_length = -1", "command = [\"/bin/true\"]"}) {
+        "ca = 1", "ca = \"a\\nb\"", "context_length = -1", "address_space_max = -1",
+        "command = [\"/bin/true\"]"}) {
     EXPECT_NE(failure(good + line + "\n"), "loaded") << line;
   }
   for (const char* text :

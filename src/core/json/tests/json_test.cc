@@ -117,6 +117,33 @@ TEST(Json, IntegersFitOrBecomeDoubles) {
   EXPECT_EQ(parse("1e-400")->as_double(), 0.0);
 }
 
+// Oracle: the C library, for numbers that only their point or their exponent brings in or out of
+// range.
+TEST(Json, LongNumbersAreRefusedAboveTheRangeAndZeroBelow) {
+  const std::string zeros(400, '0');
+  const std::string cases[] = {"1" + zeros,
+                               "-1" + zeros + ".5",
+                               "1" + zeros + "e-1",
+                               "1" + zeros + ".0E-90",
+                               "1" + zeros + "e-390",
+                               "1" + zeros + ".5e-1000",
+                               "0." + zeros + "1",
+                               "-0." + zeros + "1e+5",
+                               "0." + zeros + "1e401",
+                               "0." + zeros + "1e800",
+                               "0." + zeros + "e400",
+                               "0e400",
+                               "1e-400",
+                               "1e400"};
+  for (const std::string& text : cases) {
+    const double want = std::strtod(text.c_str(), nullptr);
+    const auto got = parse(text);
+    ASSERT_EQ(got.ok(), std::isfinite(want)) << text;
+    if (!got.ok()) continue;
+    EXPECT_EQ(got->as_double(), want) << text;
+  }
+}
+
 TEST(Json, TruncationAtEveryByteIsAnError) {
   const std::string text = R"({"a":[1,2.5,"x\u00e9y",{"b":null}],"c":true})";
   for (std::size_t n = 0; n < text.size(); ++n) EXPECT_FALSE(parse(text.substr(0, n)).ok()) << n;

@@ -396,6 +396,34 @@ TEST_F(ServerTest, DrainEndsIdleConnectionsAndFinishesOthers) {
   EXPECT_TRUE(busy.closed());
 }
 
+// Who ends the program after the last answer was made must know of readers that have not got it
+// yet.
+TEST_F(ServerTest, AnAnswerIsUnderWayUntilItsReaderHasIt) {
+  start();
+  const auto answering = [&] {
+    std::size_t out = 0;
+    on_loop([&] { out = server_->answering(); });
+    return out;
+  };
+  RawSocket idle = connect();
+  idle.send(kGet);
+  idle.read("GET /echo");
+  EXPECT_TRUE(eventually([&] { return answering() == 0; }));
+  RawSocket slow(address_, 2048);
+  slow.send(get("/stream"));
+  ASSERT_TRUE(eventually([&] { return holding_.load(); }));
+  on_loop([&] {
+    while (held_->writable()) held_->write(std::string(8 * 1024, 'x'));
+    std::exchange(held_, nullptr)->finish();
+    server_->drain();
+  });
+  std::this_thread::sleep_for(50ms);
+  EXPECT_EQ(answering(), 1u);
+  EXPECT_THAT(slow.read(), testing::EndsWith("0\r\n\r\n"));
+  EXPECT_TRUE(eventually([&] { return answering() == 0; }));
+  EXPECT_FALSE(gone_.load());
+}
+
 TEST_F(ServerTest, UnixSocketModeStaleAndTaken) {
   start();
   const std::string path = testing::TempDir() + std::to_string(getpid()) + "hf_http_unix.sock";

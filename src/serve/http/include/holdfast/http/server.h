@@ -137,6 +137,8 @@ class Server {
 
   // No new connections; idle ones close; answers under way say Connection: close.
   void drain();
+  // Connections whose answer is being made, or has been and is not yet with the reader.
+  std::size_t answering() const;
   // Ends everything now.
   void close_all();
 
