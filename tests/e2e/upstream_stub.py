@@ -137,9 +137,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_long(self, _):
         self.begin()
-        for i in range(800):
-            self.event(chunk(f"{i} "))
-        self.finish_well(800)
+        for _ in range(4000):  # more than the buffers of sockets hold
+            self.event(chunk("x" * 1000))
+        self.finish_well(4000)
 
     def do_endless(self, _):
         self.begin()

@@ -334,16 +334,14 @@ class Good(UpstreamCase):
             body = json.dumps({"model": "up/long", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
             reader.sendall((f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                             f"Content-Length: {len(body)}\r\n\r\n{body}").encode())
-            # The answer has been made, and most of it waits in the server.
-            wait_for(lambda: sum(r["requests"] for r in s.routes()) == 1 and not any(r["under_way"] for r in s.routes()))
+            text = reader.recv(16384)
             s.process.send_signal(signal.SIGTERM)
-            time.sleep(1)
-            self.assertIsNone(s.process.poll(), s.text())
-            text = b""
-            while more := reader.recv(65536):
+            # When the answer has been made, its end still waits in the server.
+            while more := reader.recv(16384):
                 text += more
+                time.sleep(0.004)
             self.assertTrue(text.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n"), text[-200:])
-            self.assertIn(b'"799 "', text)
+            self.assertGreaterEqual(text.count(b"x"), 4000 * 1000)
             self.assertEqual(s.process.wait(timeout=TIMEOUT), 0)
 
     def test_more_than_fits_is_refused_and_the_rest_is_served(self):

@@ -71,7 +71,7 @@ Outcome parse(std::string_view text, std::size_t step) {
 }
 
 struct Answer {
-  ResponseParser::State state;
+  ResponseParser::State state{};
   int status = 0;
   std::size_t fields = 0;
   std::string body;
@@ -81,6 +81,8 @@ struct Answer {
 
 Answer parse_response(std::string_view text, std::size_t step) {
   ResponseParser parser;
+  Answer failed;
+  failed.state = ResponseParser::State::kFailed;
   std::string buffer, body;
   for (std::size_t at = 0; at < text.size(); at += std::min(step, text.size() - at)) {
     buffer += text.substr(at, step);
@@ -91,7 +93,7 @@ Answer parse_response(std::string_view text, std::size_t step) {
   }
   parser.feed_end();
   if (body.size() > text.size()) abort();
-  if (parser.state() == ResponseParser::State::kFailed) return {parser.state()};
+  if (parser.state() == ResponseParser::State::kFailed) return failed;
   return {parser.state(), parser.status(), parser.headers().size(), body, parser.keep_alive()};
 }
 

@@ -477,14 +477,18 @@ void ServerProcess::begin_drain(int signal) {
   watch_drain();
 }
 
+// A reader that is behind its answer keeps us as one whose answer is still being made.
 void ServerProcess::watch_drain() {
-  if (gateway_->active_generations() == 0) {
-    server_->drain();
-    timer_->start(kDrainPoll, [this] { finish(); });
-  } else if (std::chrono::steady_clock::now() >= drain_until_) {
+  if (std::chrono::steady_clock::now() >= drain_until_) {
     gateway_->end_generations();
     server_->drain();
     timer_->start(kFlushTime, [this] { finish(); });
+    return;
+  }
+  const bool made = gateway_->active_generations() == 0;
+  if (made) server_->drain();
+  if (made && server_->answering() == 0) {
+    timer_->start(kDrainPoll, [this] { finish(); });
   } else {
     timer_->start(kDrainPoll, [this] { watch_drain(); });
   }
