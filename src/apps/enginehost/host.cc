@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <numeric>
 #include <thread>
@@ -327,25 +328,21 @@ std::string ready_json(const LoadedModel& loaded, const LoadConfig& config,
                    {"sandbox", sandbox}});
 }
 
-// Makes what the engine can do exactly known: running answers together bring so many tokens a
-// second as go into the delay. Nothing in a release.
-class TokenDelay {
- public:
-  explicit TokenDelay(const LoadConfig& config) : delay_(config.test_token_delay_ms) {}
-  void after_step(const runtime::EngineStats& stats) {
-    if (delay_.count() == 0 || stats.generated_tokens == seen_) return;
-    seen_ = stats.generated_tokens;
+// Makes what the engine can do exactly known: answers that run together bring one token each in
+// that time, and what wakes it late is not taken for the cost of a prompt. Nothing in a release.
+std::function<double()> token_delay(const LoadConfig& config) {
+  if (config.test_token_delay_ms == 0) return {};
+  return [delay = std::chrono::milliseconds(config.test_token_delay_ms)] {
     // The jail has no call to sleep with; nobody ever notifies.
-    std::unique_lock lock(mutex_);
-    never_.wait_for(lock, delay_, [] { return false; });
-  }
-
- private:
-  const std::chrono::milliseconds delay_;
-  std::uint64_t seen_ = 0;
-  std::mutex mutex_;
-  std::condition_variable never_;
-};
+    std::mutex mutex;
+    std::condition_variable never;
+    std::unique_lock lock(mutex);
+    const auto begin = std::chrono::steady_clock::now();
+    never.wait_until(lock, begin + delay, [] { return false; });
+    const auto late = std::chrono::steady_clock::now() - begin - delay;
+    return std::chrono::duration<double>(late).count();
+  };
+}
 
 // The engine's loop: commands, then a step, until the receiver says stop.
 void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config) {
@@ -367,8 +364,8 @@ void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config
   options.prefix_seed = draw_seed();
   options.shared_prefixes = shared_prefixes(loaded, config.shared_prompts);
   options.speculation = config.speculation;
+  options.beside_answers = token_delay(config);
   runtime::Engine engine(parts, options, sink);
-  TokenDelay delay(config);
   CommandQueue queue;
   Receiver receiver(channel, loaded, queue);
   std::thread receiving([&receiver] { receiver.run(); });
@@ -396,7 +393,6 @@ void serve(wire::Channel& channel, LoadedModel& loaded, const LoadConfig& config
     if (stopping) break;
     config.mark->set_busy(!engine.idle());
     engine.step();
-    delay.after_step(engine.stats());
     if (engine.idle()) config.mark->set_busy(false);
   }
   channel.shut_down();

@@ -425,13 +425,15 @@ void Engine::step() {
   step.squares = batch.squares;
   const std::uint64_t begin = e.now_ns();
   const Status status = e.parts.model.forward(e.parts.team, e.parts.kernels, e.parts.cache, step);
+  double uncounted = 0;
+  if (batch.answers_tokens > 0 && e.options.beside_answers) uncounted = e.options.beside_answers();
   ++e.totals.steps;
   if (!status.ok()) {
     e.fail_batch(batch, status.error());
     return;
   }
   e.deliver(batch, step);
-  const double seconds = static_cast<double>(e.now_ns() - begin) * 1e-9;
+  const double seconds = static_cast<double>(e.now_ns() - begin) * 1e-9 - uncounted;
   const std::size_t answers = batch.answers_tokens;
   e.pacer.observe(answers, batch.tokens.size() - answers, seconds);
   if (answers == batch.tokens.size()) e.speculator.observe_step(answers, seconds);

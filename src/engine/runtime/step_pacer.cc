@@ -52,7 +52,14 @@ void StepPacer::observe(std::size_t answer_tokens, std::size_t prompt_tokens, do
     answers_measured_ = true;
     return;
   }
-  if (answer_tokens > 0 && !answers_measured_) return;
+  if (answer_tokens > 0 && !answers_measured_) {
+    // A server that begins under load has no step of answers alone for as long as that lasts.
+    if (!token_seconds_) return;
+    const double prompts = static_cast<double>(prompt_tokens) * *token_seconds_;
+    answers_.observe(answer_tokens, std::max(seconds - prompts, seconds * 0.05));
+    answers_measured_ = true;
+    return;
+  }
   // A step is never as good as free: what is left after the answers' part may be noise. The fewer
   // tokens share that noise, the less they say.
   const double rest = std::max(seconds - answers_seconds(answer_tokens), seconds * 0.05);

@@ -30,7 +30,7 @@ class StepPacer {
  public:
   // 1.7 leaves room for the noise of a machine where the promise is 2.
   static constexpr std::array<double, kPriorities> kStretch = {1.35, 1.7, 4.0};
-  static constexpr std::array<double, kPriorities> kFinishSeconds = {0.04, 0.08, 0.25};
+  static constexpr std::array<double, kPriorities> kFinishSeconds = {0.04, 0.15, 0.25};
   static constexpr double kStepSecondsMax = 0.2;
   static constexpr double kAloneSecondsMax = 0.5;  // where only a newcomer could mind
   // A prompt token costs less than a tenth of a step, so these stay within the promise; fewer would

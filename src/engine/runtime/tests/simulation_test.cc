@@ -234,6 +234,16 @@ TEST(Simulation, NoClassIsStarved) {
   EXPECT_LT(served[Priority::kBatch] * 10, served[Priority::kInteractive]);
 }
 
+TEST(StepPacer, LearnsUnderLoadThatNeverPauses) {
+  StepPacer pacer(8);
+  pacer.observe(0, 100, 0.1);  // the first prompt, alone: a millisecond a token
+  const StepPacer::Load load{.answer_tokens = 1, .answers = 1, .prompts = 7};
+  EXPECT_EQ(pacer.room(load, 192).paced, StepPacer::kUnmeasured);
+  pacer.observe(1, 16, 0.036);  // its answer and others' prompts: 20 ms and 16 tokens
+  EXPECT_GT(pacer.room(load, 192).paced, 90u);
+  EXPECT_GT(pacer.room(load, 192).finishing, 100u);
+}
+
 TEST(ShareOut, TheFirstMovesOnAndShortOnesNeedNotWaitForIt) {
   using Sizes = std::vector<std::size_t>;
   const auto shares = [](const Sizes& left, std::size_t paced) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ struct EngineOptions {
   // model's batch_tokens_max and logits_rows_max; where that is less than speculation.tokens_max,
   // fewer are made.
   SpeculationOptions speculation;
+  // For builds with test hooks: takes part in every step that computes answers, as if it were
+  // computing. Returns the seconds that it took beyond what it is to count for.
+  std::function<double()> beside_answers = {};
 };
 
 struct EngineStats {
