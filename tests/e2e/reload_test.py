@@ -71,7 +71,7 @@ class Probe:
 
     def pings(self):
         """Whether a comment comes before the first token of a prompt that takes a while."""
-        text = self.ask(prompt="word " * 1500 + str(time.monotonic()), stream=True)[2]
+        text = self.ask(prompt=str(time.monotonic()) + " word" * 1500, stream=True)[2]
         return text.startswith(":")
 
     def together(self, count, **fields):
