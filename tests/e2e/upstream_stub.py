@@ -246,8 +246,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         os._exit(3)
 
 
-class Stub(http.server.ThreadingHTTPServer):
+class InBackground(http.server.ThreadingHTTPServer):
+    """Serves while it is the context of a `with`."""
+
     daemon_threads = True
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class Stub(InBackground):
     request_queue_size = 128
 
     def __init__(self, port=0, certificate=None):
@@ -261,13 +274,6 @@ class Stub(http.server.ThreadingHTTPServer):
     def handle_error(self, *_):
         pass
 
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
 
 
 MODELS = sorted(name[3:].replace("_", "-") for name in dir(Handler) if name.startswith("do_")

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
@@ -19,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import harness  # noqa: E402
 from harness import HOLDFAST, free_port, pids_where  # noqa: E402
-from upstream_stub import KEY, MODELS, Stub  # noqa: E402
+from upstream_stub import KEY, MODELS, InBackground, Stub  # noqa: E402
 
 TIMEOUT = 60
 FAST = 'connect_timeout = "500ms"\nfirst_token_timeout = "1500ms"\nidle_timeout = "1s"\ntimeout = "20s"\n'
@@ -29,9 +28,8 @@ TOOLS = {"tools": [{"type": "function", "function": {"name": name, "parameters":
                    for name in ("weather", "time")]}
 
 
-class Collector(http.server.ThreadingHTTPServer):
+class Collector(InBackground):
     """Takes spans as OTLP/HTTP JSON."""
-    daemon_threads = True
 
     def __init__(self):
         self.spans = []
@@ -53,14 +51,6 @@ class Collector(http.server.ThreadingHTTPServer):
 
     def named(self, name):
         return [s for s in self.spans if s["name"] == name]
-
-    def __enter__(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.server_close()
 
 
 def attributes(span):

@@ -23,8 +23,8 @@ namespace {
 constexpr std::uint64_t kChunksPerRead = platform::kLargeBufferAlignment / vault::kChunkBytes;
 constexpr std::size_t kCpusMax = 4096;
 // Beside an engine that computes, loading pauses for so many times the processor time that each
-// thread spent on a piece. That takes a twentieth of the cores; what it holds up at the barriers of
-// the others comes to about as much again.
+// thread spent on a piece. That takes a thirty-seventh of the cores; at the barriers of the others
+// it holds up several times as much.
 constexpr std::uint32_t kGiveWayTimes = 36;
 // A context below this helps nobody: then the model is refused instead of being cut down.
 constexpr std::uint32_t kContextWorthHaving = 512;

@@ -25,6 +25,8 @@ struct SchedulingAttributes {
 };
 
 constexpr std::uint64_t kShortTurnNs = 100'000;  // the shortest that the kernel takes
+// Threads and programs that this one starts have turns as usual (SCHED_FLAG_RESET_ON_FORK).
+constexpr std::uint64_t kResetOnFork = 1;
 
 }  // namespace
 
@@ -37,6 +39,7 @@ void ask_for_short_turns() {
   if (::syscall(SYS_sched_getattr, 0, &now, sizeof now, 0) != 0 || now.policy != SCHED_OTHER)
     return;
   now.runtime_ns = kShortTurnNs;
+  now.flags = kResetOnFork;
   ::syscall(SYS_sched_setattr, 0, &now, 0);
 }
 

@@ -41,13 +41,23 @@ std::vector<kvcache::PrefixCache::Node> Engine::Impl::known_pages(const Sequence
   return nodes;
 }
 
+std::size_t Engine::Impl::pages_lacking(const Sequence& s) const {
+  return s.pages_needed - std::min(parts.cache.pages(*s.slot).size(), s.pages_needed);
+}
+
 PageClaim Engine::Impl::claim_of(const Sequence& s) const {
   PageClaim claim;
   const std::size_t have = parts.cache.pages(*s.slot).size();
   for (std::size_t page = 0; page < have; ++page)
     claim.pages.push_back(parts.cache.page_of(*s.slot, page * kPageTokens));
-  claim.need = s.pages_needed - std::min(have, s.pages_needed);
+  claim.need = pages_lacking(s);
   return claim;
+}
+
+std::vector<PageClaim> Engine::Impl::claims() const {
+  std::vector<PageClaim> out;
+  for (const Sequence* s : running) out.push_back(claim_of(*s));
+  return out;
 }
 
 // Pages that it will probably have when it ends: answers are taken to be as long as those before.
@@ -76,17 +86,16 @@ bool Engine::Impl::fits(const Sequence& s, bool beside_own) const {
   std::size_t expected = pages_expected(s) - std::min(known.size(), pages_expected(s));
   for (const Sequence* r : running) {
     const std::size_t have = cache.pages(*r->slot).size();
-    needed += r->pages_needed - std::min(have, r->pages_needed);
+    needed += pages_lacking(*r);
     expected += pages_expected(*r) - std::min(have, pages_expected(*r));
   }
   if (needed <= available) return true;
   if (expected > available) return false;
-  std::vector<PageClaim> claims;
-  for (const Sequence* r : running) claims.push_back(claim_of(*r));
-  PageClaim& own = claims.emplace_back();
+  std::vector<PageClaim> all = claims();
+  PageClaim& own = all.emplace_back();
   for (const kvcache::PrefixCache::Node node : known) own.pages.push_back(prefixes.page(node));
   own.need = s.pages_needed - known.size();
-  return all_can_end(available, claims, cache.pages_total());
+  return all_can_end(available, all, cache.pages_total());
 }
 
 void Engine::Impl::admit() {

@@ -216,15 +216,9 @@ void Engine::Impl::finish(Sequence& s, FinishReason reason, std::string stop_str
 PageGrants Engine::Impl::grants_of_step() const {
   const kvcache::PagedKvCache& cache = parts.cache;
   std::size_t needed = 0;
-  for (const Sequence* s : running) {
-    const std::size_t have = cache.pages(*s->slot).size();
-    needed += s->pages_needed - std::min(have, s->pages_needed);
-  }
+  for (const Sequence* s : running) needed += pages_lacking(*s);
   PageGrants grants(cache.pages_total() - cache.pages_in_use(), cache.pages_total(), needed);
-  if (grants.plenty()) return grants;
-  std::vector<PageClaim> claims;
-  for (const Sequence* s : running) claims.push_back(claim_of(*s));
-  grants.set_claims(std::move(claims));
+  if (!grants.plenty()) grants.set_claims(claims());
   return grants;
 }
 
@@ -273,26 +267,25 @@ void Engine::Impl::add_part(Batch& batch, Sequence& s, std::size_t budget) {
   batch.parts.push_back({&s, s.computed, position});
 }
 
+std::vector<Sequence*> Engine::Impl::decoding() const {
+  std::vector<Sequence*> out;
+  std::ranges::copy_if(running, std::back_inserter(out),
+                       [](const Sequence* s) { return !s->reads_prompt(); });
+  return out;
+}
+
 void Engine::Impl::guess_ahead() {
-  if (!speculator.enabled()) return;
-  std::vector<Sequence*> decoding;
-  for (Sequence* s : running) {
-    if (!s->reads_prompt()) decoding.push_back(s);
-  }
-  speculator.guess(decoding);
+  if (speculator.enabled()) speculator.guess(decoding());
 }
 
 // Where pages are short, higher classes come first, and who came first among equals; the others
 // pause.
 void Engine::Impl::add_answers(Batch& batch, PageGrants& grants) {
-  std::vector<Sequence*> decoding;
-  for (Sequence* s : running) {
-    if (!s->reads_prompt()) decoding.push_back(s);
-  }
+  std::vector<Sequence*> answers = decoding();
   if (!grants.plenty())
-    std::ranges::stable_sort(decoding, {},
+    std::ranges::stable_sort(answers, {},
                              [](const Sequence* s) { return s->request.scheduling.priority; });
-  for (Sequence* s : decoding) {
+  for (Sequence* s : answers) {
     const std::size_t known = s->request.tokens.size();
     const std::size_t end = grant(grants, *s, known + s->drafting.guesses.size());
     if (end < known) continue;

@@ -57,7 +57,10 @@ struct Engine::Impl {
   // Admission.
   void admit();
   bool fits(const Sequence& s, bool beside_own) const;
+  // More pages that a running sequence may take before it ends.
+  std::size_t pages_lacking(const Sequence& s) const;
   PageClaim claim_of(const Sequence& s) const;
+  std::vector<PageClaim> claims() const;  // of what runs, in that order
   std::size_t pages_expected(const Sequence& s) const;
   void start(Sequence& s);
   void preempt(Sequence& s);
@@ -69,6 +72,7 @@ struct Engine::Impl {
   void index_pages(Sequence& s);
 
   // Steps.
+  std::vector<Sequence*> decoding() const;
   void guess_ahead();
   void add_answers(Batch& batch, PageGrants& grants);
   void add_answer(Batch& batch, Sequence& s);

@@ -2,9 +2,12 @@
 // limits.
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <sstream>
+#include <thread>
 
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/cpu.h"
@@ -223,6 +226,32 @@ TEST(Thread, OnePerCoreIsAllowedAndPins) {
   EXPECT_TRUE(pin_current_thread(cpus.front()).ok());
   EXPECT_EQ(::sched_getcpu(), cpus.front());
   EXPECT_FALSE(pin_current_thread(-1).ok());
+}
+
+// The length of a turn of the calling thread as the kernel has it; 0: it does not tell.
+std::uint64_t turn_ns() {
+  struct {
+    std::uint32_t size = 48, policy = 0;
+    std::uint64_t flags = 0;
+    std::int32_t nice = 0;
+    std::uint32_t priority = 0;
+    std::uint64_t runtime = 0, deadline = 0, period = 0;
+  } attributes;
+  ::syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0);
+  return attributes.runtime;
+}
+
+TEST(Thread, ShortTurnsAreNotPassedOnToWhatItStarts) {
+  std::uint64_t own = 0;
+  std::uint64_t started = 0;
+  std::thread([&] {
+    ask_for_short_turns();
+    own = turn_ns();
+    std::thread([&] { started = turn_ns(); }).join();
+  }).join();
+  if (own == 0) GTEST_SKIP() << "turns have no length in this kernel";
+  EXPECT_EQ(own, 100'000u);
+  EXPECT_GT(started, own);
 }
 
 }  // namespace

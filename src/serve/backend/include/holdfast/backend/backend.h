@@ -230,7 +230,7 @@ struct TokenEvent {
 };
 
 enum class FinishReason : std::uint8_t { kStop, kLength, kCancelled, kContentFilter, kToolCalls };
-// "stop", "length", "cancelled", "policy", "tool_calls".
+// "stop", "length", "cancelled", "content_filter", "tool_calls".
 std::string_view finish_reason_name(FinishReason reason);
 
 struct Usage {

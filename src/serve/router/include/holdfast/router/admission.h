@@ -52,12 +52,11 @@ struct Refusal {
 //  * Never more than queue_max wait, and none whose estimated wait is above queue_wait_max.
 //  * Realtime and interactive requests are let in while the estimated wait is at most the target.
 //  * Beyond it a crowd may queue, three for each slot (24 at most) or up to three times the target:
-//    those who come within a moment of
-//    the last free slot, and later, while hardly anybody is refused, those who make the queue no
-//    longer than it was in the last interval. So people who press a button together, and then
-//    wait for each answer before they ask again, are all served; arrivals that do not wait for
-//    answers are held to the target. (CoDel's distinction of good and bad queues, Nichols and
-//    Jacobson 2012, at the door.)
+//    those who come within a moment of the last free slot, and later, while hardly anybody is
+//    refused, those who make the queue no longer than it was in the last interval. So people who
+//    press a button together, and then wait for each answer before they ask again, are all served;
+//    arrivals that do not wait for answers are held to the target. (CoDel's distinction of good and
+//    bad queues, Nichols and Jacobson 2012, at the door.)
 //  * Beyond the target, a tenant with less than its weighted share of the waiting places is let in
 //    all the same; so it is always the tenant that fills the queue who is refused.
 //
