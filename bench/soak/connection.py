@@ -31,6 +31,12 @@ class Answer:
         """The stream says so, or the answer was none."""
         return self.complete and b"data: [DONE]" in self.body[-64:]
 
+    @property
+    def last(self):
+        """No other comes on its connection: its head says so, or it is a stream that an error ended."""
+        ended_by_error = self.status == 200 and bool(self.code)
+        return not self.complete or ended_by_error or b"\r\nconnection: close" in self.head.lower()
+
     def summary(self):
         return f"{self.status} {self.code} {'whole' if self.complete else 'cut'} {self.body[-160:]!r}"
 

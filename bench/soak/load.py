@@ -114,7 +114,7 @@ class Load:
                 await connection.send(data)
                 answer = await connection.answer()
                 self.judge("keep_alive", answer, (400,) if bad else (200, 429), stream)
-                if not answer.complete or b"\r\nconnection: close" in answer.head.lower():
+                if answer.last:
                     return
 
     async def pipeline(self):
@@ -125,7 +125,7 @@ class Load:
             await connection.send(first + second)
             answer = await connection.answer()
             self.judge("pipeline", answer, stream=stream)
-            if answer.complete and b"\r\nconnection: close" not in answer.head.lower():
+            if not answer.last:
                 self.judge("pipeline", await connection.answer(), (200,))
 
     async def deadline(self):

@@ -99,6 +99,8 @@ bool Connection::writable() {
 void Connection::stream_finish(bool close_after) {
   if (phase_ != Phase::kResponding) return;
   close_after_ = close_after_ || close_after;
+  // The head has not said so: what the peer sends meanwhile must not make the end a reset.
+  linger_after_ = linger_after_ || close_after;
   answered_ = true;
   if (chunked_ && !head_only_) {
     queue("0\r\n\r\n");

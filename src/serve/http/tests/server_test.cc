@@ -270,6 +270,28 @@ TEST_F(ServerTest, StreamsChunkedAndForOldClientsUntilClose) {
   EXPECT_THAT(plain, Not(HasSubstr("chunked")));
 }
 
+// What waits unread in the kernel would make the close a reset, which takes the end of the answer
+// with it.
+TEST_F(ServerTest, EndAfterAnErrorReachesAClientThatHasSentMore) {
+  start();
+  RawSocket socket = connect();
+  socket.send(get("/stream"));
+  ASSERT_TRUE(eventually([&] { return holding_.load(); }));
+  std::string more;
+  while (more.size() < 8 * options_.pipelined_bytes_max) more += kGet;
+  EXPECT_GT(socket.send_now(more), 2 * options_.pipelined_bytes_max);
+  on_loop([&] {
+    held_->write("data: error\n\n");
+    std::exchange(held_, nullptr)->finish_and_close();
+  });
+  std::this_thread::sleep_for(20ms);
+  EXPECT_TRUE(socket.send(kGet));
+  EXPECT_THAT(socket.read(), HasSubstr("data: error\n\n\r\n0\r\n\r\n"));
+  EXPECT_TRUE(socket.closed());
+  EXPECT_FALSE(socket.was_reset());
+  EXPECT_EQ(calls_, 1);
+}
+
 TEST_F(ServerTest, AbortResetsTheConnection) {
   start();
   RawSocket socket = connect();
