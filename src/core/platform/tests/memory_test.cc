@@ -1,11 +1,77 @@
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
+#include <sstream>
 
 #include "holdfast/platform/huge_memory.h"
+#include "holdfast/platform/secret_memory.h"
+
+namespace {
+// What the last munmap() of these many bytes found in its second page.
+std::size_t watched_bytes = 0;
+std::string seen;
+}  // namespace
+
+// In front of the C library's: the only way to see what memory holds when it is given back.
+extern "C" int munmap(void* at, std::size_t bytes) noexcept {
+  if (bytes == watched_bytes) seen.assign(static_cast<const char*>(at) + 4096, 32);
+  return static_cast<int>(::syscall(SYS_munmap, at, bytes));
+}
 
 namespace holdfast::platform {
 namespace {
+
+TEST(SecretMemory, IsZeroedThenWiped) {
+  {
+    auto memory = SecretMemory::allocate(5000);
+    ASSERT_TRUE(memory.ok()) << memory.error().to_string();
+    EXPECT_EQ(memory->size(), 5000u);
+    EXPECT_TRUE(std::ranges::all_of(memory->view(), [](std::byte b) { return b == std::byte{0}; }));
+    std::ranges::fill(memory->bytes(), std::byte{'k'});
+    SecretMemory moved = std::move(*memory);
+    EXPECT_EQ(moved.view()[4999], std::byte{'k'});
+    EXPECT_EQ(memory->size(), 0u);
+    watched_bytes = 4 * 4096;
+  }
+  watched_bytes = 0;
+  EXPECT_EQ(seen, std::string(32, '\0'));
+}
+
+TEST(SecretMemoryDeathTest, LiesBetweenPagesThatFault) {
+  auto memory = SecretMemory::allocate(4096);
+  ASSERT_TRUE(memory.ok());
+  volatile std::byte* at = memory->bytes().data();
+  EXPECT_DEATH(static_cast<void>(at[-1]), "");
+  EXPECT_DEATH(static_cast<void>(at[4096]), "");
+}
+
+// Swap and core dumps: "lo" locked, "dd" not dumped, "dc" not given to children.
+TEST(SecretMemory, IsLockedAndOutOfDumps) {
+  auto memory = SecretMemory::allocate(32);
+  ASSERT_TRUE(memory.ok());
+  std::ifstream maps("/proc/self/smaps");
+  std::ostringstream address;
+  address << std::hex << reinterpret_cast<std::uintptr_t>(memory->view().data()) << '-';
+  bool ours = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.starts_with(address.str())) ours = true;
+    if (!ours || !line.starts_with("VmFlags:")) continue;
+    EXPECT_NE(line.find(" lo "), std::string::npos) << line;
+    EXPECT_NE(line.find(" dd "), std::string::npos) << line;
+    EXPECT_NE(line.find(" dc "), std::string::npos) << line;
+    return;
+  }
+  FAIL() << "the mapping was not found";
+}
+
+TEST(SecretMemory, WipeOverwrites) {
+  std::byte bytes[3] = {std::byte{1}, std::byte{2}, std::byte{3}};
+  wipe(bytes);
+  EXPECT_EQ(bytes[0] | bytes[1] | bytes[2], std::byte{0});
+}
 
 TEST(LargeBuffer, AlignedZeroedAndCounted) {
   MemoryBudget budget(10u << 20);

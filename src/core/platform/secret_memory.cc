@@ -1,0 +1,91 @@
+#include "holdfast/platform/secret_memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "holdfast/base/check.h"
+#include "holdfast/platform/unique_fd.h"
+
+namespace holdfast::platform {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kBytesMax = std::size_t{1} << 20;
+
+// Older headers do not name it.
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+
+// Puts secret pages over [at, at + bytes); false where the kernel has none for us.
+bool map_secret_file(std::byte* at, std::size_t bytes) {
+  // Not inherited by programs that are started. Memory of this kind is locked by nature.
+  const UniqueFd fd(static_cast<int>(::syscall(SYS_memfd_secret, O_CLOEXEC)));
+  if (!fd.valid() || ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return false;
+  return ::mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd.get(), 0) !=
+         MAP_FAILED;
+}
+
+bool map_locked(std::byte* at, std::size_t bytes) {
+  if (::mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+      MAP_FAILED)
+    return false;
+  return ::mlock(at, bytes) == 0 && ::madvise(at, bytes, MADV_DONTDUMP) == 0;
+}
+
+}  // namespace
+
+std::string_view secret_memory_kind_name(SecretMemoryKind kind) {
+  return kind == SecretMemoryKind::kSecretFile ? "memfd_secret" : "mlock";
+}
+
+void wipe(MutableBytes bytes) {
+  if (!bytes.empty()) ::explicit_bzero(bytes.data(), bytes.size());
+}
+
+Result<SecretMemory> SecretMemory::allocate(std::size_t bytes) {
+  HF_CHECK(bytes > 0 && bytes <= kBytesMax);
+  const std::size_t inner = (bytes + kPage - 1) / kPage * kPage;
+  SecretMemory memory;
+  memory.mapping_bytes_ = inner + 2 * kPage;
+  void* mapping =
+      ::mmap(nullptr, memory.mapping_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapping == MAP_FAILED) {
+    memory.mapping_bytes_ = 0;
+    return os_error(errno, "mmap of secret memory");
+  }
+  memory.mapping_ = static_cast<std::byte*>(mapping);
+  std::byte* const at = memory.mapping_ + kPage;
+  if (map_secret_file(at, inner)) {
+    memory.kind_ = SecretMemoryKind::kSecretFile;
+  } else if (!map_locked(at, inner)) {
+    return exhausted("no memory can be locked for a key",
+                     "mlock of " + std::to_string(inner) + " bytes: " + std::strerror(errno))
+        .with_hint("raise the limit on locked memory (ulimit -l, LimitMEMLOCK=)");
+  }
+  ::madvise(at, inner, MADV_DONTFORK);
+  memory.data_ = at;
+  memory.size_ = bytes;
+  return memory;
+}
+
+SecretMemory::~SecretMemory() {
+  if (mapping_ == nullptr) return;
+  wipe({data_, size_});
+  ::munmap(mapping_, mapping_bytes_);
+}
+
+void SecretMemory::swap(SecretMemory& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(mapping_, other.mapping_);
+  std::swap(mapping_bytes_, other.mapping_bytes_);
+  std::swap(kind_, other.kind_);
+}
+
+}  // namespace holdfast::platform
