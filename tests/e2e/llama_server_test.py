@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -19,7 +20,7 @@ class LlamaServer(UpstreamCase):
         folder = os.path.dirname(os.path.dirname(program))
         return (f'[upstream.llama]\nkind = "process"\nmodels = {{smol = "llama/smol"}}\nmodel_file = "{MODEL}"\n'
                 f'command = ["{program}", "-m", "{{model}}", "--port", "{{port}}", "--host", "127.0.0.1", '
-                f'"-c", "2048", "-np", "2", "-t", "2"]\nread = ["{folder}"]\nconcurrency = 2\n' + more)
+                f'"-c", "2048", "-np", "2", "-t", "2", "--metrics"]\nread = ["{folder}"]\nconcurrency = 2\n' + more)
 
     def test_answers_limits_errors_streams_and_cancel(self):
         with Server(self.root, self.config_of_llama()) as s:
@@ -43,11 +44,20 @@ class LlamaServer(UpstreamCase):
             long = [{"role": "user", "content": "word " * 6000}]
             status, body, _ = s.chat("llama/smol", messages=long)
             self.assertEqual((status, json.loads(body)["error"]["code"]), (400, "context_length_exceeded"), body)
+            self.metrics_of_both(s)
             self.leave_in_the_middle(s)
             pid = json.loads(s.call("GET", "/holdfast/v1/engines")[1])["data"][0]["pid"]
             s.process.send_signal(signal.SIGTERM)
             s.process.wait(timeout=TIMEOUT)
             self.assertEqual(in_group(pid), [])
+
+    def metrics_of_both(self, s):
+        """Its own count of generated tokens, beside ours, is the same work."""
+        def tokens(labels):
+            found = re.search(r"vllm:generation_tokens_total\{" + labels + r"\} (\d+)", s.call("GET", "/metrics")[1])
+            return int(found[1]) if found else None
+        wait_for(lambda: tokens('backend="llama",model="llama/smol"') == tokens('model_name="llama/smol"'), 30)
+        print(f'{tokens("model_name=.llama/smol.")} tokens by both counts')
 
     def leave_in_the_middle(self, s):
         """Both slots are left by their clients; the next answer does not wait for theirs."""

@@ -13,6 +13,13 @@ import threading
 import time
 
 KEY = "sk-upstream-secret"
+METRICS = b'''# TYPE llamacpp:requests_deferred gauge
+llamacpp:requests_deferred 3
+# TYPE llamacpp:prompt_tokens_total counter
+llamacpp:prompt_tokens_total 17
+# TYPE python_info gauge
+python_info 1
+'''
 
 
 def chunk(text, finish=None):
@@ -27,6 +34,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
+        if self.path == "/metrics":
+            return self.plain(200, METRICS)
         self.plain(200, {"status": "ok"})
 
     def do_POST(self):

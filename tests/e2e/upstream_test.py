@@ -508,6 +508,21 @@ class Process(UpstreamCase):
             self.assertEqual(s.process.wait(timeout=TIMEOUT), 0)
             self.assertEqual(in_group(pid), [])
 
+    def test_its_metrics_are_shown_beside_ours(self):
+        with Server(self.root, self.config_of_process()) as s:
+            self.assertEqual(s.chat("up/good")[0], 200)
+
+            def metrics():
+                return s.call("GET", "/metrics")[1]
+            wait_for(lambda: 'vllm:num_requests_waiting{backend="child"' in metrics(), 10)
+            text = metrics()
+            self.assertRegex(text, r'vllm:num_requests_waiting\{backend="child",model="[^"]*"\} 3\n')
+            self.assertRegex(text, r'vllm:prompt_tokens_total\{backend="child",model="[^"]*"\} 17\n')
+            self.assertEqual(text.count("# TYPE vllm:prompt_tokens_total counter"), 1)
+            self.assertNotIn("python_info", text)
+            s.call("POST", "/holdfast/v1/models/up%2Fgood/unload")
+            wait_for(lambda: 'backend="child"' not in metrics(), 10)
+
     def test_a_child_that_dies_is_replaced(self):
         with Server(self.root, self.config_of_process()) as s:
             self.assertEqual(s.chat("up/good")[0], 200)

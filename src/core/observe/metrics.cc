@@ -109,6 +109,50 @@ void append_histogram(std::string& out, const SeriesName& series, const Histogra
   out += '\n';
 }
 
+// Bounds of buckets are numbers, whose text is ours.
+void append_scraped(std::string& out, std::string_view family, const ScrapedSample& sample,
+                    bool openmetrics) {
+  Labels names, values;
+  std::string le;
+  for (const auto& [name, value] : sample.labels) {
+    double bound = 0;
+    const bool is_bound =
+        name == "le" && sample.suffix == "_bucket" &&
+        std::from_chars(value.data(), value.data() + value.size(), bound).ec == std::errc();
+    if (is_bound) {
+      le = bound_text(bound, openmetrics);
+    } else if (name == "le") {
+      le = value == "+Inf" ? value : std::string();
+    } else {
+      names.push_back(name);
+      values.push_back(value);
+    }
+  }
+  append_sample(out, {family, names, values}, sample.suffix, le, sample.value);
+  out += '\n';
+}
+
+// In OpenMetrics _total belongs to the samples of a counter, not to its name.
+std::string_view family_name(std::string_view name, std::string_view kind, bool openmetrics) {
+  constexpr std::string_view kTotal = "_total";
+  if (openmetrics && kind == "counter" && name.ends_with(kTotal)) name.remove_suffix(kTotal.size());
+  return name;
+}
+
+void append_head(std::string& out, std::string_view name, std::string_view kind,
+                 std::string_view help, bool openmetrics) {
+  const std::string_view family = family_name(name, kind, openmetrics);
+  out.append("# HELP ").append(family) += ' ';
+  append_escaped(out, help, openmetrics);
+  out.append("\n# TYPE ").append(family) += ' ';
+  out.append(openmetrics && kind == "untyped" ? "unknown" : kind) += '\n';
+}
+
+// OpenMetrics has no counter without _total.
+bool can_show(const ScrapedFamily& family, bool openmetrics) {
+  return !openmetrics || family.kind != "counter" || family.name.ends_with("_total");
+}
+
 std::vector<std::string> checked_labels(const LabelNames& labels) {
   for (const std::string& name : labels.names) {
     HF_CHECK(is_name(name, false) && !name.starts_with("__") && name != "le");
@@ -293,6 +337,21 @@ void Registry::alias(std::string_view second_name, std::string_view name) {
   HF_CHECK(added || at->second->alias_of == name);
 }
 
+void Registry::show_scraped(std::vector<ScrapedFamily> families) {
+  std::map<std::string, ScrapedFamily, std::less<>> shown;
+  for (ScrapedFamily& family : families) {
+    const auto at = shown.find(family.name);
+    if (at == shown.end()) {
+      std::string name = family.name;
+      shown.emplace(std::move(name), std::move(family));
+    } else if (at->second.kind == family.kind) {
+      std::ranges::move(family.samples, std::back_inserter(at->second.samples));
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  scraped_ = std::move(shown);
+}
+
 std::string Registry::expose_text() const { return expose(false); }
 std::string Registry::expose_openmetrics() const { return expose(true) + "# EOF\n"; }
 
@@ -308,15 +367,7 @@ std::string Registry::expose(bool openmetrics) const {
   std::string out;
   for (const auto& [name, e] : entries_) {
     const Entry& source = e->original == nullptr ? *e : *e->original;
-    // In OpenMetrics _total belongs to the samples of a counter, not to its name.
-    std::string_view family_name = name;
-    if (openmetrics && e->kind == 'c' && family_name.ends_with("_total")) {
-      family_name.remove_suffix(std::string_view("_total").size());
-    }
-    out.append("# HELP ").append(family_name) += ' ';
-    append_escaped(out, e->help, openmetrics);
-    out.append("\n# TYPE ").append(family_name) += ' ';
-    out.append(kind_name(e->kind)) += '\n';
+    append_head(out, name, kind_name(e->kind), e->help, openmetrics);
     const auto scalar = [&, &name = name](const auto& family) {
       family.for_each([&](const Labels& values, const auto& metric) {
         append_sample(out, {name, family.label_names(), values}, {}, {}, metric.value());
@@ -330,6 +381,16 @@ std::string Registry::expose(bool openmetrics) const {
         append_histogram(out, {name, source.histograms->label_names(), values}, h, openmetrics);
       });
     }
+    const auto more = scraped_.find(name);
+    if (more == scraped_.end() || more->second.kind != kind_name(e->kind)) continue;
+    for (const ScrapedSample& sample : more->second.samples)
+      append_scraped(out, name, sample, openmetrics);
+  }
+  for (const auto& [name, family] : scraped_) {
+    if (entries_.contains(name) || !can_show(family, openmetrics)) continue;
+    append_head(out, name, family.kind, family.help, openmetrics);
+    for (const ScrapedSample& sample : family.samples)
+      append_scraped(out, name, sample, openmetrics);
   }
   return out;
 }

@@ -22,6 +22,7 @@ constexpr milliseconds kTick{50};
 constexpr milliseconds kHealthWhileStarting{200};
 constexpr milliseconds kHealthTimeout{2'000};
 constexpr std::size_t kHealthBytesMax = 64 * 1024;
+constexpr std::string_view kMetricsPath = "/metrics";
 // Health checks missed in a row, after which a child that still runs is taken for dead.
 constexpr std::uint32_t kHealthMissesMax = 3;
 constexpr std::chrono::seconds kForgivenAfter{60};
@@ -33,6 +34,29 @@ std::string replaced(std::string text, std::string_view what, const std::string&
        at = text.find(what, at + with.size()))
     text.replace(at, what.size(), with);
   return text;
+}
+
+// A child that trickles its answer must not keep the thread from watching it.
+Result<http::ClientResponse> ask(const std::string& root, std::string_view path,
+                                 std::size_t bytes_max) {
+  HF_TRY_ASSIGN(const http::Endpoint endpoint, http::parse_endpoint(root));
+  http::ClientOptions options;
+  options.connect_timeout = kHealthTimeout;
+  options.idle_timeout = kHealthTimeout;
+  http::ClientRequest request;
+  request.path = path;
+  std::string body;
+  const auto until = Clock::now() + kHealthTimeout;
+  const auto take = [&](const http::ClientResponse&, std::string_view bytes) {
+    body += bytes;
+    return body.size() <= bytes_max && Clock::now() < until;
+  };
+  HF_TRY_ASSIGN(http::ClientResponse answer,
+                http::Client(endpoint, options).request(request, take));
+  if (body.size() > bytes_max || Clock::now() >= until)
+    return unavailable("the engine's answer is too long or too slow");
+  answer.body = std::move(body);
+  return answer;
 }
 
 }  // namespace
@@ -190,6 +214,7 @@ bool ProcessSupervisor::start_child() {
   pid_ = child_->pid();
   state_ = ModelState::kLoading;
   health_misses_ = 0;
+  metrics_refused_ = false;
   const Status limited = jail::limit_process(child_->pid(), {{}, {}, options_.address_space_max});
   if (!limited.ok()) logger_.warn("upstream.limits", {{"upstream", name_}});
   logger_.info("upstream.started", {{"upstream", name_}, {"pid", pid_.load()}, {"root", root_}});
@@ -199,16 +224,30 @@ bool ProcessSupervisor::start_child() {
 }
 
 bool ProcessSupervisor::answers_health() {
-  const auto endpoint = http::parse_endpoint(root_);
-  if (!endpoint.ok()) return false;
-  http::ClientOptions options;
-  options.connect_timeout = kHealthTimeout;
-  options.idle_timeout = kHealthTimeout;
-  options.body_bytes_max = kHealthBytesMax;
-  http::ClientRequest request;
-  request.path = options_.health;
-  const auto answer = http::Client(*endpoint, options).request(request);
+  const auto answer = ask(root_, options_.health, kHealthBytesMax);
   return answer.ok() && answer->status == 200;
+}
+
+// An engine that shows none, or shows what is none, is as good as others.
+void ProcessSupervisor::read_metrics() {
+  const observe::ExpositionLimits limits;
+  const auto answer = ask(root_, kMetricsPath, limits.bytes_max);
+  if (!answer.ok() || answer->status != 200) return show_metrics({});
+  auto families = observe::parse_exposition(answer->body, limits);
+  if (families.ok()) return show_metrics(std::move(*families));
+  show_metrics({});
+  if (!std::exchange(metrics_refused_, true))
+    logger_.warn("upstream.metrics", {{"upstream", name_}, {"why", families.error().to_string()}});
+}
+
+void ProcessSupervisor::show_metrics(std::vector<observe::ScrapedFamily> families) {
+  const std::lock_guard lock(mutex_);
+  metrics_ = std::move(families);
+}
+
+std::vector<observe::ScrapedFamily> ProcessSupervisor::metrics() const {
+  const std::lock_guard lock(mutex_);
+  return metrics_;
 }
 
 void ProcessSupervisor::watch_child() {
@@ -227,12 +266,13 @@ void ProcessSupervisor::watch_child() {
       Clock::now() + (starting && !healthy ? kHealthWhileStarting : options_.health_interval);
   if (healthy) {
     health_misses_ = 0;
-    if (!starting) return;
+    if (!starting) return read_metrics();
     ready_since_ = Clock::now();
     blocked_until_ = {};
     state_ = ModelState::kReady;
     logger_.info("upstream.ready", {{"upstream", name_}});
     callbacks_.ready(root_);
+    read_metrics();
   } else if (starting ? Clock::now() >= blocked_until_ : ++health_misses_ >= kHealthMissesMax) {
     end_child();
     settle_failure(starting ? "not ready in time" : "does not answer its health check");
@@ -266,6 +306,7 @@ void ProcessSupervisor::end_child() {
   ignore_error(child_->kill_group(SIGKILL), "it may have ended");
   child_.reset();
   log_.reset();
+  show_metrics({});
   pid_ = 0;
 }
 

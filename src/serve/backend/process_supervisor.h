@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "holdfast/backend/upstream_backend.h"
+#include "holdfast/observe/exposition.h"
 #include "holdfast/platform/process.h"
 
 namespace holdfast::backend {
@@ -35,6 +36,8 @@ class ProcessSupervisor {
   ModelState state() const { return state_; }
   std::int64_t pid() const { return pid_; }
   std::uint32_t restarts() const { return restarts_; }
+  // What it showed at /metrics after its last good health check; empty where it has none.
+  std::vector<observe::ScrapedFamily> metrics() const;
 
  private:
   enum class Wish : std::uint8_t { kNone, kStart, kStop };
@@ -44,6 +47,8 @@ class ProcessSupervisor {
   bool start_child();
   void end_child();
   bool answers_health();
+  void read_metrics();
+  void show_metrics(std::vector<observe::ScrapedFamily> families);
   void watch_child();
   void settle_failure(const std::string& why);
 
@@ -56,10 +61,11 @@ class ProcessSupervisor {
   std::atomic<std::int64_t> pid_{0};
   std::atomic<std::uint32_t> restarts_{0};
 
-  std::mutex mutex_;  // of what follows
+  mutable std::mutex mutex_;  // of what follows
   std::condition_variable changed_;
   Wish wish_ = Wish::kNone;
   bool stopping_ = false;
+  std::vector<observe::ScrapedFamily> metrics_;
 
   // The thread's own.
   std::optional<platform::Process> child_;
@@ -69,6 +75,7 @@ class ProcessSupervisor {
   std::chrono::steady_clock::time_point blocked_until_{};
   std::chrono::steady_clock::time_point next_health_{};
   std::uint32_t health_misses_ = 0;
+  bool metrics_refused_ = false;  // said once of each child
   std::optional<std::chrono::steady_clock::time_point> ready_since_;
 
   std::thread thread_;

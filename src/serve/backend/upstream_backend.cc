@@ -4,6 +4,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "engine_metrics.h"
 #include "holdfast/backend/upstream_answer.h"
 #include "holdfast/platform/clock.h"
 #include "process_supervisor.h"
@@ -357,6 +358,9 @@ Stats UpstreamBackend::stats() {
   if (impl_->process) out.engine_restarts_total = impl_->process->restarts();
   if (impl_->process && impl_->process->pid() == 0) return out;
   for (const auto& [ours, load] : impl_->loads) out.engines.push_back(impl_->facts_of(ours));
+  if (impl_->process)
+    out.scraped =
+        engine_metrics(impl_->process->metrics(), impl_->options.name, impl_->options.models);
   return out;
 }
 

@@ -39,7 +39,9 @@ bool wants_openmetrics(std::string_view accept) {
 }  // namespace
 
 void Gateway::Impl::collect_gauges() {
-  metrics.refresh(env.backend.stats(), static_cast<double>(unix_now()));
+  backend::Stats stats = env.backend.stats();
+  metrics.refresh(stats, static_cast<double>(unix_now()));
+  env.metrics.show_scraped(std::move(stats.scraped));
   if (env.tracing == nullptr) return;
   const auto follow = [&](const char* outcome, std::uint64_t count) {
     observe::Counter& counter = metrics.trace_spans.with({outcome});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "flight.h"
 #include "holdfast/platform/thread.h"
@@ -400,6 +401,7 @@ backend::Stats Router::stats() {
   for (const Target& target : impl_->targets) {
     backend::Stats stats = target.backend->stats();
     out.engine_restarts_total += stats.engine_restarts_total;
+    std::ranges::move(stats.scraped, std::back_inserter(out.scraped));
     for (backend::EngineFacts& engine : stats.engines) {
       const auto known =
           std::find_if(out.engines.begin(), out.engines.end(),

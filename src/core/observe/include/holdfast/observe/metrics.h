@@ -16,6 +16,8 @@
 #include <string_view>
 #include <vector>
 
+#include "holdfast/observe/exposition.h"
+
 namespace holdfast::observe {
 
 // Only goes up. Thread-safe, lock-free.
@@ -145,6 +147,10 @@ class Registry {
   void alias(std::string_view second_name, std::string_view name);
   // Runs before each exposition, to refresh gauges that mirror state elsewhere.
   void on_collect(std::function<void()> refresh);
+  // From now on the exposition shows these too, in place of those given before. One of a name that
+  // is ours joins our family where its kind is the same and is left out where it is not; two of one
+  // name are one family.
+  void show_scraped(std::vector<ScrapedFamily> families);
   // Content type "text/plain; version=0.0.4; charset=utf-8".
   std::string expose_text() const;
   // "application/openmetrics-text; version=1.0.0; charset=utf-8"; the only form with exemplars.
@@ -160,6 +166,7 @@ class Registry {
   mutable std::mutex mutex_;
   std::map<std::string, std::unique_ptr<Entry>, std::less<>> entries_;
   std::vector<std::function<void()>> refreshers_;
+  std::map<std::string, ScrapedFamily, std::less<>> scraped_;
 };
 
 // The standard process_* metrics of this process.

@@ -15,6 +15,7 @@
 
 #include "holdfast/base/result.h"
 #include "holdfast/json/json.h"
+#include "holdfast/observe/exposition.h"
 #include "holdfast/observe/trace.h"
 
 namespace holdfast::backend {
@@ -90,6 +91,8 @@ struct EngineFacts {
 struct Stats {
   std::vector<EngineFacts> engines;
   std::uint64_t engine_restarts_total = 0;
+  // Of supervised engines, as they showed them last, with the labels `backend` and `model`.
+  std::vector<observe::ScrapedFamily> scraped = {};
 };
 
 // A way to a model: the model and one of the backends that can run it.
