@@ -187,6 +187,8 @@ void Server::close_all() {
   const std::vector<std::shared_ptr<Connection>> all(impl_->connections.begin(),
                                                      impl_->connections.end());
   for (const auto& connection : all) connection->close(Disconnect::kShutdown);
+  // The turn that would send what they still had may never come, and they hold this server.
+  impl_->to_flush.clear();
 }
 
 ServerCounters Server::counters() const { return impl_->counters; }
