@@ -315,7 +315,7 @@ TEST_F(SealedEngine, LeavesNoCore) {
   ASSERT_EQ(::kill(pid, SIGABRT), 0);
   for (int i = 0; i < 100 && engine->alive(); ++i) platform::pause_for(std::chrono::milliseconds(50));
   EXPECT_FALSE(engine->alive());
-  for (const std::string dir : {std::string("."), dir_}) {
+  for (const std::string& dir : {std::string("."), dir_}) {
     for (const auto& entry : fs::directory_iterator(dir)) {
       EXPECT_FALSE(entry.path().filename().string().starts_with("core")) << entry.path();
     }
