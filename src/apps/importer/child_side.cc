@@ -86,7 +86,7 @@ jail::Profile child_profile(unsigned n_inputs, std::uint64_t& source_bytes) {
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kImporter;
   const int key_fd = kFirstPartFd + static_cast<int>(n_inputs) + 1;
-  profile.keep_fds = {kControlFd, key_fd};
+  profile.keep_fds = {kControlFd, key_fd, key_fd + 1};
   source_bytes = 0;
   for (unsigned i = 0; i <= n_inputs; ++i) {
     const int fd = kFirstPartFd + static_cast<int>(i);

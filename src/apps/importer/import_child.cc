@@ -7,21 +7,11 @@
 #include "child_side.h"
 #include "convert.h"
 #include "holdfast/base/units.h"
-#include "holdfast/vault/content_keys.h"
+#include "key_from_holder.h"
 #include "protocol.h"
 
 namespace holdfast::importer {
 namespace {
-
-// The key holder sends as soon as it is asked, which was before this process was started.
-constexpr auto kKeyPatience = std::chrono::seconds(30);
-
-Result<vault::SealPlan> receive_seal_plan(platform::UniqueFd socket, std::uint64_t created) {
-  HF_TRY_ASSIGN(crypto::Secret dek,
-                vault::receive_data_key(socket.get(), platform::Deadline::after(kKeyPatience)));
-  platform::SystemEntropy entropy;
-  return vault::SealPlan::make(std::move(dek), entropy, created);
-}
 
 Result<std::string> convert_inherited(const std::string& request, wire::Channel& channel) {
   HF_TRY_ASSIGN(const ConvertOptions options, decode_request(request));

@@ -12,9 +12,9 @@
 #include "holdfast/platform/file.h"
 #include "holdfast/platform/thread.h"
 #include "holdfast/vault/pack_format.h"
-#include "holdfast/vault/pack_slots.h"
 #include "model_files.h"
 #include "protocol.h"
+#include "seal_variant.h"
 
 namespace holdfast::importer {
 namespace {
@@ -63,15 +63,6 @@ class Import {
   std::uint64_t total_bytes_ = 0;
   platform::Deadline next_report_ = platform::Deadline::after(std::chrono::nanoseconds(0));
 };
-
-// The pack was written by another process, so its length is asked anew.
-Status fill_first_slot(const platform::OpenFile& staged, const vault::WrapSlot& slot) {
-  HF_TRY_ASSIGN(platform::UniqueFd fd, platform::duplicate(staged));
-  HF_TRY_ASSIGN(platform::File file, platform::File::from_fd(std::move(fd)));
-  vault::WrapSlots slots;
-  slots[0] = slot;
-  return vault::rewrite_wrap_slots(file, slots);
-}
 
 Error Import::about_file(const Error& error) const {
   std::string message = std::string(platform::base_name(options_.path)) + ": ";
@@ -179,13 +170,11 @@ void Import::remember_digests() {
 std::string Import::variant() const {
   std::string variant = "gguf/" + std::to_string(kConverterRevision);
   if (options_.vocab_only) variant += "+vocab";
-  // A pack that is not sealed is no answer to who asks for a sealed one.
-  if (options_.keys != nullptr) variant += "+sealed";
   if (options_.template_text) {
     const auto digest = crypto::sha256(as_bytes_view(*options_.template_text));
     variant += "+template:" + options_.template_name + ":" + to_hex(ByteView(digest).first(8));
   }
-  return variant;
+  return sealed_variant(std::move(variant), options_.keys != nullptr);
 }
 
 Result<ImportResult> Import::run() {
@@ -251,8 +240,7 @@ Result<ConvertResult> Import::convert_in_child(registry::Staging& staging) {
   if (options_.keys != nullptr) {
     HF_TRY_ASSIGN(key, options_.keys->new_key(vault::pack_model_id(source_)));
     convert_.sealed = true;
-    convert_.created =
-        static_cast<std::uint64_t>(platform::unix_seconds(platform::system_clock().wall_time()));
+    convert_.created = now_unix_seconds();
     run.key = key.message.get();
   }
   run.request_json = encode_request(convert_);

@@ -2,10 +2,13 @@
 // plaintext is searched for. Oracle: the same model, not sealed.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -15,6 +18,7 @@
 #include "../../importer/tests/pack_keys.h"
 #include "holdfast/backend/engine_process.h"
 #include "holdfast/gguf/gguf.h"
+#include "holdfast/platform/entropy.h"
 #include "holdfast/vault/pack_reader.h"
 #include "load.h"
 
@@ -56,7 +60,9 @@ std::vector<std::string> files_with(const std::string& dir, ByteView needle) {
 struct CanaryModel {
   CanaryModel() {
     bytes = read_file(kModel);
-    std::mt19937 random(std::random_device{}());
+    std::array<std::byte, 4> seed{};
+    EXPECT_TRUE(platform::fill_random(seed).ok());
+    std::mt19937 random(load_le<std::uint32_t>(seed.data()));
     std::uniform_real_distribution<float> about_one(0.9f, 1.1f);
     ByteWriter out;
     for (int i = 0; i < 16; ++i) out.le(about_one(random));
@@ -199,6 +205,31 @@ TEST_F(SealedLoad, AKeyHolderThatDiesIsAnError) {
   EXPECT_EQ(failure(c).code(), ErrorCode::kCorrupt);
 }
 
+// Root may lock anything, so its privileges are given up first; each case has its own process.
+TEST_F(SealedLoad, WeightsThatMustBeLockedAndCannotBeAreRefused) {
+  const vault::ContentKeys theirs = keys();
+  const LoadConfig opened = config(sealed_);
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const __user_cap_data_struct none[2] = {};
+  ASSERT_EQ(::syscall(SYS_capset, &header, none), 0);
+  const rlimit limit{128 << 10, 128 << 10};
+  ASSERT_EQ(::setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+  LoadConfig c = opened;
+  c.pack_fd = ::dup(opened.pack_fd);
+  c.keys_fd = sent(theirs).release();
+  c.memory_lock = platform::MemoryLock::kRequired;
+  const Error refused = failure(c);
+  EXPECT_EQ(refused.code(), ErrorCode::kExhausted) << refused.to_string();
+  EXPECT_THAT(refused.hint(), HasSubstr("KiB"));
+  c.pack_fd = opened.pack_fd;
+  c.keys_fd = sent(theirs).release();
+  c.memory_lock = platform::MemoryLock::kBestEffort;
+  const auto loaded = load_model(c);
+  ASSERT_TRUE(std::holds_alternative<std::unique_ptr<LoadedModel>>(loaded))
+      << std::get<LoadFailure>(loaded).error.to_string();
+  EXPECT_FALSE(std::get<0>(loaded)->memory_locked);
+}
+
 TEST_F(SealedLoad, EveryDamagedByteIsFound) {
   const Bytes intact = read_file(sealed_);
   const std::string copy = dir_ + "/copy.hfc";
@@ -240,7 +271,8 @@ std::vector<Region> regions_of(pid_t pid, ByteView canary, bool& readable) {
       Region r{line, inode != 0, false, {}};
       Bytes bytes(access[0] == 'r' && end - begin < (1u << 30) ? end - begin : 0);
       const ssize_t n = ::pread(memory, bytes.data(), bytes.size(), static_cast<off_t>(begin));
-      if (n > 0) r.has_canary = contains(ByteView(bytes).first(static_cast<std::size_t>(n)), canary);
+      if (n > 0)
+        r.has_canary = contains(ByteView(bytes).first(static_cast<std::size_t>(n)), canary);
       regions.push_back(std::move(r));
     } else if (line.starts_with("VmFlags:") && !regions.empty()) {
       regions.back().flags = line + " ";
@@ -274,8 +306,8 @@ TEST_F(SealedEngine, SaysThatTheModelIsSealed) {
   EXPECT_EQ(plain->info().find("sealed")->as_string(), "no");
 }
 
-// The weights of a sealed model are in the engine's locked memory and nowhere else. Each place where
-// the canary must not be is shown to be looked at by one where it is.
+// The weights of a sealed model are in the engine's locked memory and nowhere else. Each place
+// where the canary must not be is shown to be looked at by one where it is.
 TEST_F(SealedEngine, PlaintextIsInLockedMemoryAlone) {
   const auto engine = start(sealed_, true);
   ASSERT_TRUE(engine);
@@ -304,7 +336,8 @@ TEST_F(SealedEngine, PlaintextIsInLockedMemoryAlone) {
   EXPECT_EQ(found, 1);
 }
 
-// A crash leaves no core: the limit is zero and the process may not be dumped, whatever the pattern.
+// A crash leaves no core: the limit is zero and the process may not be dumped, whatever the
+// pattern.
 TEST_F(SealedEngine, LeavesNoCore) {
   const auto engine = start(sealed_, true);
   ASSERT_TRUE(engine);
@@ -313,7 +346,8 @@ TEST_F(SealedEngine, LeavesNoCore) {
   EXPECT_THAT(text, ::testing::ContainsRegex("Max core file size +0 +0"));
   const pid_t pid = engine->pid();
   ASSERT_EQ(::kill(pid, SIGABRT), 0);
-  for (int i = 0; i < 100 && engine->alive(); ++i) platform::pause_for(std::chrono::milliseconds(50));
+  for (int i = 0; i < 100 && engine->alive(); ++i)
+    platform::pause_for(std::chrono::milliseconds(50));
   EXPECT_FALSE(engine->alive());
   for (const std::string& dir : {std::string("."), dir_}) {
     for (const auto& entry : fs::directory_iterator(dir)) {

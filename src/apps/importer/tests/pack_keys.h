@@ -21,8 +21,7 @@ class TestPackKeys final : public PackKeys {
     ++made;
     crypto::Nonce nonce{};
     HF_TRY(entropy_.fill(nonce));
-    return NewKey{std::move(pair.theirs),
-                  vault::fill_wrap_slot(kek_, 1, {}, nonce, model_id, dek)};
+    return NewKey{std::move(pair.theirs), vault::fill_wrap_slot(kek_, 1, {}, nonce, model_id, dek)};
   }
   // The keys of a pack whose slot this wrapped.
   Result<vault::ContentKeys> keys_of(const platform::ByteSource& pack) const {

@@ -2,7 +2,7 @@
 // sealed.
 #include <gmock/gmock.h>
 
-#include "holdfast/importer/importer.h"
+#include "holdfast/importer/reseal.h"
 #include "holdfast/vault/pack_slots.h"
 #include "pack_keys.h"
 #include "working_folder.h"
@@ -100,6 +100,71 @@ TEST_F(SealedImport, AKeyHolderThatDiesIsAFailedImport) {
   ASSERT_FALSE(result.ok());
   EXPECT_EQ(result.error().code(), ErrorCode::kUnavailable) << result.error().to_string();
   EXPECT_THAT(*fs_.list(dir_ + "/data/packs"), IsEmpty());
+}
+
+class Reseal : public SealedImport {
+ protected:
+  // What the key holder would send for the pack as it is.
+  platform::UniqueFd source_keys(const registry::ModelRecord& model) {
+    const Bytes pack = pack_of(model);
+    const auto keys = keys_.keys_of(platform::MemorySource(ByteView(pack)));
+    EXPECT_TRUE(keys.ok());
+    auto pair = platform::make_socket_pair();
+    EXPECT_TRUE(vault::send_content_keys(pair->ours.get(), *keys,
+                                         platform::Deadline::after(std::chrono::seconds(5)))
+                    .ok());
+    return std::move(pair->theirs);
+  }
+  Result<registry::ModelRecord> reseal(const registry::ModelRecord& model, PackKeys* keys,
+                                       bool sealed_before) {
+    ResealOptions options;
+    options.engine_program = testing::kChild;
+    options.keys = keys;
+    if (sealed_before) options.source_keys = source_keys(model);
+    return reseal_model(*store_, model, std::move(options));
+  }
+  std::size_t packs() { return fs_.list(dir_ + "/data/packs")->size(); }
+};
+
+TEST_F(Reseal, SealsReencryptsAndTakesTheSealOff) {
+  const auto plain = import_model(*store_, options_);
+  ASSERT_TRUE(plain.ok());
+  ASSERT_TRUE(store_->copy("model", "alias:v2").ok());
+  const Bytes plain_pack = pack_of(plain->model);
+
+  const auto sealed = reseal(plain->model, &keys_, false);
+  ASSERT_TRUE(sealed.ok()) << sealed.error().to_string();
+  EXPECT_EQ(store_->resolve("model")->pack, sealed->pack);
+  EXPECT_EQ(store_->resolve("alias:v2")->pack, sealed->pack);
+  EXPECT_EQ(packs(), 1u) << "the plain pack is still there";
+  const Bytes sealed_pack = pack_of(*sealed);
+  auto keys = keys_.keys_of(platform::MemorySource(ByteView(sealed_pack)));
+  ASSERT_TRUE(keys.ok());
+  EXPECT_EQ(payload_of(sealed_pack, *std::move(keys)), payload_of(plain_pack, std::nullopt));
+  // An import of the same file finds it.
+  options_.keys = &keys_;
+  EXPECT_TRUE(import_model(*store_, options_)->was_there);
+
+  const auto again = reseal(*sealed, &keys_, true);
+  ASSERT_TRUE(again.ok()) << again.error().to_string();
+  EXPECT_NE(again->pack, sealed->pack);
+  EXPECT_EQ(packs(), 1u);
+
+  const auto unsealed = reseal(*again, nullptr, true);
+  ASSERT_TRUE(unsealed.ok()) << unsealed.error().to_string();
+  EXPECT_EQ(pack_of(*unsealed), plain_pack);
+  EXPECT_EQ(unsealed->variant, plain->model.variant);
+}
+
+TEST_F(Reseal, WithoutTheOldKeysNothingChanges) {
+  options_.keys = &keys_;
+  const auto sealed = import_model(*store_, options_);
+  ASSERT_TRUE(sealed.ok());
+  const auto result = reseal(sealed->model, &keys_, false);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code(), ErrorCode::kUnavailable) << result.error().to_string();
+  EXPECT_EQ(store_->resolve("model")->pack, sealed->model.pack);
+  EXPECT_EQ(packs(), 1u);
 }
 
 }  // namespace
