@@ -205,31 +205,6 @@ TEST_F(SealedLoad, AKeyHolderThatDiesIsAnError) {
   EXPECT_EQ(failure(c).code(), ErrorCode::kCorrupt);
 }
 
-// Root may lock anything, so its privileges are given up first; each case has its own process.
-TEST_F(SealedLoad, WeightsThatMustBeLockedAndCannotBeAreRefused) {
-  const vault::ContentKeys theirs = keys();
-  const LoadConfig opened = config(sealed_);
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  const __user_cap_data_struct none[2] = {};
-  ASSERT_EQ(::syscall(SYS_capset, &header, none), 0);
-  const rlimit limit{128 << 10, 128 << 10};
-  ASSERT_EQ(::setrlimit(RLIMIT_MEMLOCK, &limit), 0);
-  LoadConfig c = opened;
-  c.pack_fd = ::dup(opened.pack_fd);
-  c.keys_fd = sent(theirs).release();
-  c.memory_lock = platform::MemoryLock::kRequired;
-  const Error refused = failure(c);
-  EXPECT_EQ(refused.code(), ErrorCode::kExhausted) << refused.to_string();
-  EXPECT_THAT(refused.hint(), HasSubstr("KiB"));
-  c.pack_fd = opened.pack_fd;
-  c.keys_fd = sent(theirs).release();
-  c.memory_lock = platform::MemoryLock::kBestEffort;
-  const auto loaded = load_model(c);
-  ASSERT_TRUE(std::holds_alternative<std::unique_ptr<LoadedModel>>(loaded))
-      << std::get<LoadFailure>(loaded).error.to_string();
-  EXPECT_FALSE(std::get<0>(loaded)->memory_locked);
-}
-
 TEST_F(SealedLoad, EveryDamagedByteIsFound) {
   const Bytes intact = read_file(sealed_);
   const std::string copy = dir_ + "/copy.hfc";
@@ -354,6 +329,33 @@ TEST_F(SealedEngine, LeavesNoCore) {
       EXPECT_FALSE(entry.path().filename().string().starts_with("core")) << entry.path();
     }
   }
+}
+
+// Root may lock anything, so its privileges are given up first; each case has its own process.
+class SealedLoadWithoutPrivileges : public SealedLoad {};
+
+TEST_F(SealedLoadWithoutPrivileges, WeightsThatMustBeLockedAndCannotBeAreRefused) {
+  const vault::ContentKeys theirs = keys();
+  const LoadConfig opened = config(sealed_);
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const __user_cap_data_struct none[2] = {};
+  ASSERT_EQ(::syscall(SYS_capset, &header, none), 0);
+  const rlimit limit{128 << 10, 128 << 10};
+  ASSERT_EQ(::setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+  LoadConfig c = opened;
+  c.pack_fd = ::dup(opened.pack_fd);
+  c.keys_fd = sent(theirs).release();
+  c.memory_lock = platform::MemoryLock::kRequired;
+  const Error refused = failure(c);
+  EXPECT_EQ(refused.code(), ErrorCode::kExhausted) << refused.to_string();
+  EXPECT_THAT(refused.hint(), HasSubstr("KiB"));
+  c.pack_fd = opened.pack_fd;
+  c.keys_fd = sent(theirs).release();
+  c.memory_lock = platform::MemoryLock::kBestEffort;
+  const auto loaded = load_model(c);
+  ASSERT_TRUE(std::holds_alternative<std::unique_ptr<LoadedModel>>(loaded))
+      << std::get<LoadFailure>(loaded).error.to_string();
+  EXPECT_FALSE(std::get<0>(loaded)->memory_locked);
 }
 
 }  // namespace
