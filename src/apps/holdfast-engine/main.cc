@@ -34,6 +34,10 @@ int main(int argc, char** argv) {
   if (mode == "quantize" && argc > 2) {
     return run_converter(argv[2], holdfast::importer::run_quantize_jailed);
   }
+  if (mode == "reseal") {
+    const holdfast::Status status = holdfast::importer::run_reseal_jailed();
+    return status.ok() ? 0 : holdfast::error_code_exit_status(status.error().code());
+  }
   std::fputs("holdfast-engine is started by holdfast, not by hand; see `holdfast --help`\n",
              stderr);
   return 2;

@@ -33,7 +33,9 @@ Result<platform::Process> start(const ChildRun& run, const platform::UniqueFd& c
   spawn.fds.push_back({control.get(), kControlFd});
   int fd = kFirstPartFd;
   for (const int input : run.inputs) spawn.fds.push_back({input, fd++});
-  spawn.fds.push_back({run.output, fd});
+  spawn.fds.push_back({run.output, fd++});
+  if (run.key >= 0) spawn.fds.push_back({run.key, fd});
+  if (run.source_keys >= 0) spawn.fds.push_back({run.source_keys, fd + 1});
   spawn.parent_death_signal = SIGKILL;
   return platform::Process::spawn(spawn);
 }

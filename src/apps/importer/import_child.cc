@@ -1,11 +1,13 @@
 #include "holdfast/importer/import_child.h"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "child_side.h"
 #include "convert.h"
 #include "holdfast/base/units.h"
+#include "key_from_holder.h"
 #include "protocol.h"
 
 namespace holdfast::importer {
@@ -20,11 +22,16 @@ Result<std::string> convert_inherited(const std::string& request, wire::Channel&
   for (const auto& file : files) parts.push_back(file.get());
   const int out_fd = kFirstPartFd + static_cast<int>(files.size());
   HF_TRY_ASSIGN(platform::File out, platform::File::from_fd(platform::UniqueFd(out_fd)));
+  std::optional<vault::SealPlan> seal;
+  if (options.sealed) {
+    HF_TRY_ASSIGN(seal, receive_seal_plan(platform::UniqueFd(out_fd + 1), options.created));
+  }
   ProgressSender sender(channel, "converting");
   HF_TRY_ASSIGN(const ConvertResult result,
-                convert(parts, out, options, [&](std::uint64_t done, std::uint64_t total) {
-                  return sender(done, total);
-                }));
+                convert(
+                    parts, out, options,
+                    [&](std::uint64_t done, std::uint64_t total) { return sender(done, total); },
+                    seal ? &*seal : nullptr));
   return encode_result(result);
 }
 

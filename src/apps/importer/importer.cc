@@ -14,6 +14,7 @@
 #include "holdfast/vault/pack_format.h"
 #include "model_files.h"
 #include "protocol.h"
+#include "seal_variant.h"
 
 namespace holdfast::importer {
 namespace {
@@ -173,7 +174,7 @@ std::string Import::variant() const {
     const auto digest = crypto::sha256(as_bytes_view(*options_.template_text));
     variant += "+template:" + options_.template_name + ":" + to_hex(ByteView(digest).first(8));
   }
-  return variant;
+  return sealed_variant(std::move(variant), options_.keys != nullptr);
 }
 
 Result<ImportResult> Import::run() {
@@ -235,14 +236,23 @@ Result<ConvertResult> Import::convert_in_child(registry::Staging& staging) {
   run.mode = "import";
   for (const auto& file : files_) run.inputs.push_back(file->fd());
   run.output = staging.file().fd();
+  PackKeys::NewKey key;
+  if (options_.keys != nullptr) {
+    HF_TRY_ASSIGN(key, options_.keys->new_key(vault::pack_model_id(source_)));
+    convert_.sealed = true;
+    convert_.created = now_unix_seconds();
+    run.key = key.message.get();
+  }
   run.request_json = encode_request(convert_);
   run.name = "import";
   run.cancel = options_.cancel;
   run.on_progress = [this](std::uint64_t done, std::uint64_t total) {
     report("converting", done, total);
   };
-  HF_TRY_ASSIGN(const std::string result, run_child(run));
-  return decode_result(result);
+  HF_TRY_ASSIGN(const std::string text, run_child(run));
+  HF_TRY_ASSIGN(ConvertResult result, decode_result(text));
+  if (convert_.sealed) HF_TRY(fill_first_slot(staging.file(), key.slot));
+  return result;
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ TEST(LoadConfigTest, EveryMemberIsRead) {
       R"({"pack_fd":4,"threads":3,"usable_cpus":5,"cpus":[2,0,7],"load":"mmap","context":640,"kv_tokens":1280,"kv_type":"f32",
           "isa":"avx2","batch_max":2,"prefill_chunk":64,"queue_max":9,"logits_rows":7,
           "hidden_states":true,"template":"x","memory_limit_bytes":123456,
-          "speculation":"draft","draft_pack_fd":5})");
+          "speculation":"draft","draft_pack_fd":5,"keys_fd":7,"draft_keys_fd":8,
+          "memory_lock":"required"})");
   ASSERT_TRUE(c.ok()) << c.error().to_string();
   EXPECT_EQ(c->pack_fd, 4);
   EXPECT_EQ(c->threads, 3u);
@@ -42,6 +43,11 @@ TEST(LoadConfigTest, EveryMemberIsRead) {
   EXPECT_EQ(c->memory_limit_bytes, 123456u);
   EXPECT_EQ(c->speculation.source, runtime::SpeculationOptions::Source::kModel);
   EXPECT_EQ(c->draft_pack_fd, 5);
+  EXPECT_EQ(c->keys_fd, 7);
+  EXPECT_EQ(c->draft_keys_fd, 8);
+  EXPECT_EQ(c->memory_lock, platform::MemoryLock::kRequired);
+  EXPECT_EQ(parse_load_config("{}")->memory_lock, platform::MemoryLock::kBestEffort);
+  EXPECT_EQ(parse_load_config(R"({"memory_lock":"off"})")->memory_lock, platform::MemoryLock::kOff);
 }
 
 TEST(LoadConfigTest, TheDelayIsKnownToBuildsWithHooksAlone) {
@@ -85,6 +91,8 @@ TEST(LoadConfigTest, EachLimitAndOneBeyond) {
       {"logits_rows", 0, 65536},
       {"memory_limit_bytes", 0, std::int64_t{1} << 60},
       {"draft_pack_fd", 4, 1023},
+      {"keys_fd", 4, 1023},
+      {"draft_keys_fd", 4, 1023},
   };
   for (const Row& row : rows) {
     const auto parsed = [&](std::int64_t value) {
@@ -102,12 +110,26 @@ TEST(LoadConfigTest, EachLimitAndOneBeyond) {
 }
 
 TEST(LoadConfigTest, WhatIsNotAConfiguration) {
-  for (const char* text :
-       {"", "[]", "1", "{", R"({"nonesuch":1})", R"({"threads":"1"})", R"({"threads":1.5})",
-        R"({"isa":1})", R"({"hidden_states":1})", R"({"cpus":0})", R"({"cpus":["0"]})",
-        R"({"cpus":[-1]})", R"({"cpus":[65536]})", R"({"cpus":[1.5]})", R"({"load":"copy"})",
-        R"({"kv_type":"q8"})", R"({"speculation":"maybe"})", R"({"speculation":1})",
-        R"({"template":null})"}) {
+  for (const char* text : {"",
+                           "[]",
+                           "1",
+                           "{",
+                           R"({"nonesuch":1})",
+                           R"({"threads":"1"})",
+                           R"({"threads":1.5})",
+                           R"({"isa":1})",
+                           R"({"hidden_states":1})",
+                           R"({"cpus":0})",
+                           R"({"cpus":["0"]})",
+                           R"({"cpus":[-1]})",
+                           R"({"cpus":[65536]})",
+                           R"({"cpus":[1.5]})",
+                           R"({"load":"copy"})",
+                           R"({"kv_type":"q8"})",
+                           R"({"memory_lock":"maybe"})",
+                           R"({"speculation":"maybe"})",
+                           R"({"speculation":1})",
+                           R"({"template":null})"}) {
     EXPECT_FALSE(parse_load_config(text).ok()) << text;
   }
 }

@@ -21,4 +21,8 @@ Status run_import(platform::UniqueFd control);
 // parts and the importance matrix.
 Status run_quantize_jailed(unsigned n_inputs);
 
+// The child that gives a pack another seal (reseal.h): as run_import_jailed(). Descriptors: 4 the
+// pack, 5 the output, 6 a socket with the new pack's key, 7 one with the old pack's keys.
+Status run_reseal_jailed();
+
 }  // namespace holdfast::importer

@@ -1,0 +1,61 @@
+#include "holdfast/importer/reseal.h"
+
+#include "child_run.h"
+#include "holdfast/vault/pack_reader.h"
+#include "reseal_protocol.h"
+#include "seal_variant.h"
+
+namespace holdfast::importer {
+namespace {
+
+Result<crypto::Sha256Digest> reseal_in_child(const platform::OpenFile& pack,
+                                             const platform::OpenFile& out,
+                                             const ResealOptions& options,
+                                             const vault::ModelId& model_id) {
+  ResealRequest request;
+  request.source_sealed = options.source_keys.valid();
+  PackKeys::NewKey key;
+  if (options.keys != nullptr) {
+    HF_TRY_ASSIGN(key, options.keys->new_key(model_id));
+    request.created = now_unix_seconds();
+  }
+  ChildRun run;
+  run.program = options.engine_program;
+  run.mode = "reseal";
+  run.inputs = {pack.fd()};
+  run.output = out.fd();
+  run.key = key.message.get();
+  run.source_keys = options.source_keys.get();
+  run.request_json = encode_reseal_request(request);
+  run.name = "sealing";
+  run.cancel = options.cancel;
+  run.on_progress = options.on_progress;
+  HF_TRY_ASSIGN(const std::string text, run_child(run));
+  HF_TRY_ASSIGN(const crypto::Sha256Digest digest, decode_reseal_result(text));
+  if (options.keys != nullptr) HF_TRY(fill_first_slot(out, key.slot));
+  return digest;
+}
+
+}  // namespace
+
+Result<registry::ModelRecord> reseal_model(registry::Store& store,
+                                           const registry::ModelRecord& model,
+                                           ResealOptions options) {
+  HF_TRY_ASSIGN(const auto pack, store.open_pack(model));
+  HF_TRY_ASSIGN(const vault::PackHeader header, vault::read_pack_header(*pack));
+  HF_TRY_ASSIGN(const auto aliases, store.aliases_of(model));
+  HF_TRY_ASSIGN(auto staging, store.stage(model.source, pack->size()));
+  HF_TRY_ASSIGN(const crypto::Sha256Digest digest,
+                reseal_in_child(*pack, staging->file(), options, header.model_id));
+  HF_TRY_ASSIGN(registry::ModelRecord record,
+                store.publish(std::move(staging), model.name, model.source,
+                              sealed_variant(model.variant, options.keys != nullptr), model.facts));
+  if (record.pack != digest) return internal_error("the pack is not the one announced");
+  for (const registry::ModelName& name : aliases) {
+    const auto renamed = store.add_name(record, name);
+    if (!renamed.ok()) return renamed.error();
+  }
+  return record;
+}
+
+}  // namespace holdfast::importer
