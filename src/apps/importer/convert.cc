@@ -9,7 +9,7 @@
 #include "holdfast/model/family.h"
 #include "holdfast/quant/codec.h"
 #include "holdfast/quant/packed.h"
-#include "holdfast/tokenizer/vocabulary_gguf.h"
+#include "open_source.h"
 #include "row_packer.h"
 
 namespace holdfast::importer {
@@ -145,9 +145,18 @@ Status write_tensors(std::span<const platform::ByteSource* const> parts,
 Result<ConvertResult> convert(std::span<const platform::ByteSource* const> parts,
                               platform::OpenFile& out, const ConvertOptions& options,
                               const ConvertProgress& progress, const vault::SealPlan* seal) {
-  HF_TRY_ASSIGN(const gguf::GgufFile file, gguf::parse(parts));
+  std::vector<std::string> names;
+  for (const SourceFile& f : options.files) {
+    if (!f.name.empty()) names.push_back(f.name);
+  }
+  HF_TRY_ASSIGN(const OpenedSource opened, open_source(parts, names, options.vocab_only));
+  const gguf::GgufFile& file = opened.model.file;
   HF_TRY_ASSIGN(const std::string text, chat_template(file, options));
-  const FactsInput facts{&file, options.files, options.vocab_only, !text.empty(),
+  const FactsInput facts{&file,
+                         options.files,
+                         options.vocab_only,
+                         opened.is_checkpoint,
+                         !text.empty(),
                          options.template_text ? options.template_name : "model"};
   vault::PackPlan plan;
   std::vector<crypto::Sha256Digest> digests;
@@ -163,7 +172,7 @@ Result<ConvertResult> convert(std::span<const platform::ByteSource* const> parts
     HF_TRY_ASSIGN(jobs, jobs_of(file, inspection.tensors));
     config = model::to_json(inspection.hyper);
   }
-  HF_TRY_ASSIGN(const tokenizer::Vocabulary vocabulary, tokenizer::vocabulary_from_gguf(file));
+  HF_TRY_ASSIGN(const tokenizer::Vocabulary vocabulary, opened.vocabulary());
   HF_TRY_ASSIGN(Bytes tokenizer_object, tokenizer::serialize(vocabulary));
 
   const auto add = [&](vault::ObjectKind kind, Bytes content) {
@@ -179,7 +188,7 @@ Result<ConvertResult> convert(std::span<const platform::ByteSource* const> parts
     plan.tensors.push_back(std::move(planned));
   }
   HF_TRY_ASSIGN(vault::PackWriter writer, vault::PackWriter::begin(out, std::move(plan), seal));
-  HF_TRY(write_tensors(parts, jobs, writer, std::max(1u, options.threads), progress));
+  HF_TRY(write_tensors(opened.model.parts, jobs, writer, std::max(1u, options.threads), progress));
   HF_TRY(writer.finish());
   return ConvertResult{model_facts(facts), writer.header_digest(), writer.file_bytes()};
 }

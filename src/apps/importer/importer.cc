@@ -83,14 +83,17 @@ Status Import::open_files() {
     HF_TRY_ASSIGN(const platform::FileInfo info, fs_.stat(path));
     infos_.push_back(info);
     total_bytes_ += file->size();
-    convert_.files.push_back({file->size(), {}});
+    convert_.files.push_back(
+        {file->size(), {}, found_.checkpoint ? std::string(platform::base_name(path)) : ""});
     files_.push_back(std::move(file));
   }
+  if (found_.checkpoint) return ok_status();
   // Before gigabytes are hashed: is this a model file at all.
   std::array<std::byte, 4> magic{};
   const auto read = files_.front()->read_at(0, magic);
   if (!read.ok() || as_string_view(magic) != "GGUF") {
-    return invalid_argument("not a GGUF file").with_hint("Holdfast imports models in GGUF form.");
+    return invalid_argument("not a GGUF file")
+        .with_hint("Holdfast imports models in GGUF form, and folders in safetensors form.");
   }
   return ok_status();
 }
@@ -168,7 +171,8 @@ void Import::remember_digests() {
 
 // Everything but the source that the bytes of the pack depend on.
 std::string Import::variant() const {
-  std::string variant = "gguf/" + std::to_string(kConverterRevision);
+  std::string variant = found_.checkpoint ? "safetensors/" : "gguf/";
+  variant += std::to_string(kConverterRevision);
   if (options_.vocab_only) variant += "+vocab";
   if (options_.template_text) {
     const auto digest = crypto::sha256(as_bytes_view(*options_.template_text));

@@ -168,8 +168,8 @@ registry::ModelFacts model_facts(const FactsInput& input) {
 std::string metadata_json(const FactsInput& input) {
   const gguf::GgufFile& file = *input.file;
   json::Object out{{"converter", kConverterRevision},
-                   {"format", "gguf"},
-                   {"format_version", file.version},
+                   {"format", input.is_checkpoint ? "safetensors" : "gguf"},
+                   {"format_version", input.is_checkpoint ? 1u : file.version},
                    {"vocab_only", input.vocab_only},
                    {"general", general(file.metadata)}};
   if (json::Array models = base_models(file.metadata); !models.empty()) {

@@ -18,12 +18,14 @@ inline constexpr int kConverterRevision = 1;
 struct SourceFile {
   std::uint64_t size = 0;
   crypto::Sha256Digest digest{};
+  std::string name = {};  // of a file of a safetensors folder; empty for a part of a GGUF model
 };
 
 struct FactsInput {
   const gguf::GgufFile* file = nullptr;
   std::span<const SourceFile> files;
   bool vocab_only = false;
+  bool is_checkpoint = false;  // a folder in safetensors form
   bool has_template = false;
   std::string template_source;  // "model", or the name of a bundled one
 };

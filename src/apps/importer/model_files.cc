@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 
+#include "checkpoint_files.h"
 #include "holdfast/registry/model_name.h"
 
 namespace holdfast::importer {
@@ -81,6 +82,12 @@ Result<ModelFiles> only_model_in(platform::FileSystem& fs, const std::string& di
     models.insert(split ? split->stem : entry.name);
     if (first.empty()) first = entry.name;
   }
+  if (holds_checkpoint(entries)) {
+    if (models.empty()) return checkpoint_files(directory, entries);
+    return invalid_argument("the folder holds a model in GGUF and one in safetensors form",
+                            directory)
+        .with_hint("Name one file, for example \"" + first + "\".");
+  }
   if (models.empty()) return invalid_argument("the folder holds no GGUF file", directory);
   if (models.size() > 1) {
     return invalid_argument("the folder holds " + std::to_string(models.size()) + " models",
@@ -95,6 +102,11 @@ Result<ModelFiles> only_model_in(platform::FileSystem& fs, const std::string& di
 Result<ModelFiles> find_model_files(platform::FileSystem& fs, const std::string& path) {
   HF_TRY_ASSIGN(const platform::FileInfo info, fs.stat(path));
   if (info.kind == platform::FileKind::kDirectory) return only_model_in(fs, path);
+  if (path.ends_with(".safetensors")) {
+    const std::string directory = platform::parent_path(path);
+    HF_TRY_ASSIGN(const auto entries, fs.list(directory));
+    return checkpoint_files(directory, entries);
+  }
   return files_of(fs, path);
 }
 

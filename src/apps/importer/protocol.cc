@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "holdfast/checkpoint/checkpoint.h"
+
 namespace holdfast::importer {
 namespace {
 
@@ -46,7 +48,9 @@ Result<crypto::Sha256Digest> digest_of(const json::Value& value, std::string_vie
 std::string encode_request(const ConvertOptions& options) {
   json::Array files;
   for (const SourceFile& f : options.files) {
-    files.emplace_back(json::Object{{"size", f.size}, {"sha256", to_hex(f.digest)}});
+    json::Object file{{"size", f.size}, {"sha256", to_hex(f.digest)}};
+    if (!f.name.empty()) file.set("name", f.name);
+    files.emplace_back(std::move(file));
   }
   json::Object request{{"files", std::move(files)},
                        {"vocab_only", options.vocab_only},
@@ -70,7 +74,15 @@ Result<ConvertOptions> decode_request(std::string_view text) {
     SourceFile file;
     HF_TRY_ASSIGN(file.size, count_of(f, "size"));
     HF_TRY_ASSIGN(file.digest, digest_of(f, "sha256"));
-    options.files.push_back(file);
+    if (f.find("name") != nullptr) {
+      HF_TRY_ASSIGN(file.name, text_of(f, "name"));
+      if (!checkpoint::is_checkpoint_file(file.name)) return malformed("name");
+    }
+    if (file.name.empty() != (options.files.empty() || options.files.front().name.empty()) &&
+        !options.files.empty()) {
+      return malformed("name");
+    }
+    options.files.push_back(std::move(file));
   }
   HF_TRY_ASSIGN(options.vocab_only, bool_of(request, "vocab_only"));
   HF_TRY_ASSIGN(const std::uint64_t threads, count_of(request, "threads"));

@@ -62,7 +62,10 @@ class Quantize {
   }
   Status open_inputs() {
     HF_TRY_ASSIGN(const ModelFiles found, find_model_files(fs_, options_.input));
-    for (const std::string& path : found.paths) HF_TRY(open_input(path));
+    for (const std::string& path : found.paths) {
+      HF_TRY(open_input(path));
+      if (found.checkpoint) request_.names.emplace_back(platform::base_name(path));
+    }
     if (options_.importance.empty()) return ok_status();
     request_.has_importance = true;
     request_.importance_name = clean_text(platform::base_name(options_.importance), kNameMax);

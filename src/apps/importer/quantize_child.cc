@@ -32,6 +32,7 @@ Result<std::string> quantize_inherited(const std::string& text, wire::Channel& c
   for (const auto& file : files) parts.push_back(file.get());
   if (request.has_importance) parts.pop_back();
   input.parts = parts;
+  input.names = request.names;
   ProgressSender sender(channel, "quantizing");
   HF_TRY_ASSIGN(const QuantizeResult result,
                 requantize(input, out, [&](std::uint64_t done, std::uint64_t total) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "holdfast/checkpoint/checkpoint.h"
 #include "holdfast/json/json.h"
 #include "quantize_types.h"
 
@@ -41,6 +42,7 @@ auto members(auto& r) {
 std::string encode_quantize_request(const QuantizeRequest& request) {
   return json::write(
       json::Value(json::Object{{"sizes", json::Array(request.sizes.begin(), request.sizes.end())},
+                               {"names", json::Array(request.names.begin(), request.names.end())},
                                {"has_importance", request.has_importance},
                                {"importance_name", request.importance_name},
                                {"type", request.type},
@@ -56,10 +58,20 @@ Result<QuantizeRequest> decode_quantize_request(std::string_view text) {
     if (!size.is_int() || size.as_int() < 0) return malformed("sizes");
     request.sizes.push_back(static_cast<std::uint64_t>(size.as_int()));
   }
+  const json::Value* names = value.find("names");
+  if (names == nullptr || !names->is_array()) return malformed("names");
+  for (const json::Value& name : names->as_array()) {
+    if (!name.is_string() || !checkpoint::is_checkpoint_file(name.as_string())) {
+      return malformed("names");
+    }
+    request.names.push_back(name.as_string());
+  }
   const json::Value* has_importance = value.find("has_importance");
   if (has_importance == nullptr || !has_importance->is_bool()) return malformed("has_importance");
   request.has_importance = has_importance->as_bool();
-  if (request.sizes.size() < (request.has_importance ? 2u : 1u)) return malformed("sizes");
+  const std::size_t sources = request.sizes.size() - (request.has_importance ? 1 : 0);
+  if (request.sizes.empty() || sources == 0) return malformed("sizes");
+  if (!request.names.empty() && request.names.size() != sources) return malformed("names");
   HF_TRY_ASSIGN(request.importance_name, text_of(value, "importance_name"));
   HF_TRY_ASSIGN(request.type, text_of(value, "type"));
   HF_TRY_ASSIGN(const std::uint64_t threads, count_of(value, "threads"));

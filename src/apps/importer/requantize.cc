@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "holdfast/gguf/writer.h"
+#include "open_source.h"
 #include "row_encoder.h"
 
 namespace holdfast::importer {
@@ -112,8 +113,8 @@ Error about_tensor(const Error& error, const std::string& name) {
       .with_hint(error.hint());
 }
 
-Status write_tensor(const Job& job, const RequantizeInput& input, gguf::Writer& writer) {
-  const platform::ByteSource& file = *input.parts[job.info->part];
+Status write_tensor(const Job& job, const RequantizeInput& input, const platform::ByteSource& file,
+                    gguf::Writer& writer) {
   if (!job.encodes()) return copy_tensor(*job.info, file, writer);
   RowSource source{&file, job.info->offset, job.info->type, job.info->rows(), job.info->columns(),
                    {},    job.info->rows()};
@@ -136,7 +137,8 @@ Status write_tensor(const Job& job, const RequantizeInput& input, gguf::Writer& 
 
 Result<QuantizeResult> requantize(const RequantizeInput& input, platform::OpenFile& out,
                                   const RequantizeProgress& progress) {
-  HF_TRY_ASSIGN(const gguf::GgufFile file, gguf::parse(input.parts));
+  HF_TRY_ASSIGN(const OpenedSource opened, open_source(input.parts, input.names, false));
+  const gguf::GgufFile& file = opened.model.file;
   HF_TRY_ASSIGN(const ModelShape shape, model_shape(file, input.importance != nullptr));
   QuantizeResult result;
   result.type = input.type->name;
@@ -154,7 +156,7 @@ Result<QuantizeResult> requantize(const RequantizeInput& input, platform::OpenFi
                 gguf::Writer::begin(out, metadata.entries(), std::move(planned)));
   std::uint64_t done = 0;
   for (const Job& job : jobs) {
-    HF_TRY(write_tensor(job, input, writer));
+    HF_TRY(write_tensor(job, input, *opened.model.parts[job.info->part], writer));
     done += job.info->bytes;
     HF_TRY(progress(done, total));
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "holdfast/json/json.h"
+#include "holdfast/json/stream.h"
 
 namespace holdfast::json {
 
@@ -14,7 +15,7 @@ namespace bj = boost::json;
 // The library's parser recurses: about 400 bytes of stack a level.
 constexpr std::size_t kDepthMax = 512;
 
-enum class Refusal : std::uint8_t { kNone, kDuplicateKey, kNumberRange, kTooManyValues };
+enum class Refusal : std::uint8_t { kNone, kDuplicateKey, kNumberRange, kTooManyValues, kTaker };
 
 // Receives the events of Boost.JSON's push parser and builds values on an explicit stack.
 class Builder {
@@ -24,11 +25,13 @@ class Builder {
   static constexpr std::size_t max_key_size = ~std::size_t{0};
   static constexpr std::size_t max_string_size = ~std::size_t{0};
 
-  explicit Builder(const ParseLimits& limits) : limits_(limits) {}
+  Builder(const ParseLimits& limits, std::span<const Stream> streams)
+      : limits_(limits), streams_(streams) {}
 
   Value take() { return std::move(root_); }
   Refusal refusal() const { return refusal_; }
   const std::string& duplicate_key() const { return duplicate_key_; }
+  const Status& taker_status() const { return taker_status_; }
 
   bool on_document_begin(bj::error_code&) { return true; }
   bool on_document_end(bj::error_code&) { return true; }
@@ -83,6 +86,8 @@ class Builder {
   struct Frame {
     Value value;
     std::string key;
+    const Stream* stream = nullptr;  // that takes the content
+    std::size_t values_before = 0;   // what counted when the container was opened
   };
 
   // from_chars reports underflow and overflow alike: the power of ten of the first digit that is
@@ -117,38 +122,54 @@ class Builder {
   template <typename Container>
   bool open(Container container, bj::error_code& ec) {
     if (!count(ec)) return false;
-    stack_.push_back({Value(std::move(container)), {}});
+    const Stream* stream = stream_here();
+    stack_.push_back({Value(std::move(container)), {}, stream, values_});
     return true;
   }
-  bool close(bj::error_code&) {
+  // The stream whose path leads to the container that is about to be opened.
+  const Stream* stream_here() const {
+    for (const Stream& stream : streams_) {
+      if (std::equal(stream.path.begin(), stream.path.end(), stack_.begin(), stack_.end(),
+                     [](std::string_view name, const Frame& f) { return name == f.key; })) {
+        return &stream;
+      }
+    }
+    return nullptr;
+  }
+  bool close(bj::error_code& ec) {
     Value done = std::move(stack_.back().value);
     stack_.pop_back();
-    place(std::move(done));
-    return true;
+    return place(std::move(done), ec);
   }
-  bool add(Value v, bj::error_code& ec) {
-    if (!count(ec)) return false;
-    place(std::move(v));
-    return true;
+  bool add(Value v, bj::error_code& ec) { return count(ec) && place(std::move(v), ec); }
+  bool hand_over(Frame& top, Value v, bj::error_code& ec) {
+    values_ = top.values_before;
+    taker_status_ = top.stream->take(top.key, std::move(v));
+    top.key.clear();
+    return taker_status_.ok() || refuse(Refusal::kTaker, ec);
   }
-  void place(Value v) {
+  bool place(Value v, bj::error_code& ec) {
     if (stack_.empty()) {
       root_ = std::move(v);
-      return;
+      return true;
     }
     Frame& top = stack_.back();
+    if (top.stream != nullptr) return hand_over(top, std::move(v), ec);
     if (top.value.is_array()) {
       top.value.as_array().push_back(std::move(v));
     } else {
       top.value.as_object().set(std::move(top.key), std::move(v));
       top.key.clear();
     }
+    return true;
   }
 
   const ParseLimits limits_;
+  const std::span<const Stream> streams_;
   std::vector<Frame> stack_;
   std::string text_;
   std::string duplicate_key_;
+  Status taker_status_;
   Value root_;
   std::size_t values_ = 0;
   Refusal refusal_ = Refusal::kNone;
@@ -176,6 +197,8 @@ Error explain(bj::error_code ec, const Builder& builder, const ParseLimits& limi
       return invalid_argument("invalid JSON: number out of range " + where);
     case Refusal::kTooManyValues:
       return exhausted("JSON has more than " + std::to_string(limits.values_max) + " values");
+    case Refusal::kTaker:
+      return builder.taker_status().error();
     case Refusal::kNone:
       break;
   }
@@ -189,12 +212,17 @@ Error explain(bj::error_code ec, const Builder& builder, const ParseLimits& limi
 }  // namespace
 
 Result<Value> parse(std::string_view text, const ParseLimits& limits) {
+  return parse(text, limits, {});
+}
+
+Result<Value> parse(std::string_view text, const ParseLimits& limits,
+                    std::span<const Stream> streams) {
   if (text.size() > limits.bytes_max) {
     return exhausted("JSON is larger than " + std::to_string(limits.bytes_max) + " bytes");
   }
   bj::parse_options options;
   options.max_depth = std::min(limits.depth_max, kDepthMax);
-  bj::basic_parser<Builder> parser(options, limits);
+  bj::basic_parser<Builder> parser(options, limits, streams);
   bj::error_code ec;
   const std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
   if (ec) return explain(ec, parser.handler(), limits, position_of(text, used));

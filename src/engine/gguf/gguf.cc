@@ -9,6 +9,7 @@
 
 #include "cursor.h"
 #include "holdfast/base/checked.h"
+#include "holdfast/gguf/safetensors.h"
 #include "names.h"
 
 namespace holdfast::gguf {
@@ -324,7 +325,9 @@ Status check_split_tensors(const Metadata& metadata, std::size_t n_tensors) {
                  std::to_string(n_tensors));
 }
 
-Status index_names(GgufFile& file) {
+}  // namespace
+
+Status index_tensors(GgufFile& file) {
   file.by_name.resize(file.tensors.size());
   std::iota(file.by_name.begin(), file.by_name.end(), 0u);
   const auto name = [&](std::uint32_t i) -> const std::string& { return file.tensors[i].name; };
@@ -336,8 +339,6 @@ Status index_names(GgufFile& file) {
   if (twice == file.by_name.end()) return ok_status();
   return corrupt("two tensors have the name " + name(*twice));
 }
-
-}  // namespace
 
 const TensorInfo* GgufFile::find_tensor(std::string_view name) const {
   const auto it = std::lower_bound(
@@ -367,7 +368,7 @@ Result<GgufFile> parse(std::span<const platform::ByteSource* const> parts, const
     file.metadata = std::move(part.metadata);
   }
   HF_TRY(check_split_tensors(file.metadata, file.tensors.size()));
-  HF_TRY(index_names(file));
+  HF_TRY(index_tensors(file));
   return file;
 }
 

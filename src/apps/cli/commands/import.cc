@@ -7,14 +7,14 @@
 namespace holdfast::cli {
 
 void add_import(Registrar& r) {
-  CLI::App& c = r.add("import", "Import a GGUF model into the store");
+  CLI::App& c = r.add("import", "Import a model into the store");
   struct Flags {
     std::string path;
     ImportFlags import;
   };
   auto flags = std::make_shared<Flags>();
   c.add_option("PATH", flags->path,
-               "A GGUF file, one part of a split model, or a folder that holds one")
+               "A GGUF file, one part of a split model, or a folder (GGUF or safetensors)")
       ->required();
   c.add_option("--name", flags->import.name,
                "Name in the store; without one it is made from the file's name")

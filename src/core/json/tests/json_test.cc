@@ -1,4 +1,5 @@
 #include "holdfast/json/json.h"
+#include "holdfast/json/stream.h"
 
 #include <gtest/gtest.h>
 
@@ -169,6 +170,43 @@ TEST(Json, WriterEscapesAndSanitizes) {
   EXPECT_EQ(write(Value("\xFF")), "\"\xEF\xBF\xBD\"");
   EXPECT_EQ(write(*parse(R"({"a":[1,{}]})"), {.indent = 2}),
             "{\n  \"a\": [\n    1,\n    {}\n  ]\n}");
+}
+
+TEST(Stream, HandsOverInOrderAndKeepsTheRest) {
+  std::vector<std::string> taken;
+  const auto take = [&](std::string_view key, Value v) {
+    taken.push_back(std::string(key) + "=" + write(v));
+    return ok_status();
+  };
+  const Stream streams[] = {{{"model", "vocab"}, take}, {{"model", "merges"}, take}};
+  const auto v = parse(
+      R"({"vocab":{"x":1},"model":{"vocab":{"a":0,"b":1,"a":2},"merges":["a b",["c","d"]],"t":[1]}})",
+      {.values_max = 12}, streams);
+  ASSERT_TRUE(v.ok()) << v.error().to_string();
+  EXPECT_EQ(write(*v), R"({"vocab":{"x":1},"model":{"vocab":{},"merges":[],"t":[1]}})");
+  EXPECT_EQ(taken, (std::vector<std::string>{"a=0", "b=1", "a=2", "=\"a b\"", R"(=["c","d"])"}));
+}
+
+TEST(Stream, CountsNothingOfWhatIsTakenButEachElement) {
+  std::size_t n = 0;
+  const Stream streams[] = {{{"a"}, [&](std::string_view, Value) {
+                               ++n;
+                               return ok_status();
+                             }}};
+  std::string text = R"({"a":[0)";
+  for (int i = 1; i < 1000; ++i) text += ",[" + std::to_string(i) + "]";
+  ASSERT_TRUE(parse(text + "]}", {.values_max = 4}, streams).ok());
+  EXPECT_EQ(n, 1000u);
+  EXPECT_EQ(parse(R"({"a":[[1,2,3]]})", {.values_max = 4}, streams).error().code(),
+            ErrorCode::kExhausted);
+}
+
+TEST(Stream, EndsWithTheTakersError) {
+  const Stream streams[] = {{{"a"}, [](std::string_view, Value v) {
+                               return v == Value(3) ? Status(corrupt("three")) : ok_status();
+                             }}};
+  EXPECT_EQ(parse(R"({"a":[1,2,3,4]})", {}, streams).error().client_message(), "three");
+  EXPECT_TRUE(parse(R"({"a":3,"b":{"a":[3]}})", {}, streams).ok());
 }
 
 }  // namespace

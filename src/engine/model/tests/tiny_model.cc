@@ -94,15 +94,13 @@ GoldenSequence read_sequence(const std::string& dir, const json::Value& line) {
 
 std::string golden_dir() { return std::string(HOLDFAST_SOURCE_DIR) + "/tests/golden/tiny"; }
 
-Status TinyModel::load(const std::string& path) {
-  HF_TRY_ASSIGN(const platform::File file, platform::File::open_read(path));
-  const platform::ByteSource* const parts[] = {&file};
-  HF_TRY_ASSIGN(const gguf::GgufFile gguf, gguf::parse(parts));
+Status TinyModel::load(const gguf::GgufFile& gguf,
+                       std::span<const platform::ByteSource* const> parts) {
   HF_TRY_ASSIGN(inspection_, inspect(gguf));
   for (const TensorSpec& spec : inspection_.tensors) {
     if (spec.role == TensorRole::kIgnored) continue;
     const gguf::TensorInfo& info = *gguf.find_tensor(spec.name);
-    HF_TRY_ASSIGN(const Bytes raw, read_tensor(file, info));
+    HF_TRY_ASSIGN(const Bytes raw, read_tensor(*parts[info.part], info));
     LoadedTensor t{quant::TensorType::kF32, spec.rows, spec.cols, {}};
     if (spec.role == TensorRole::kVector) {
       memory_.push_back(allocate(spec.cols * sizeof(float)));
@@ -122,11 +120,22 @@ Status TinyModel::load(const std::string& path) {
   return ok_status();
 }
 
-std::unique_ptr<TinyModel> TinyModel::open(const std::string& path) {
+std::unique_ptr<TinyModel> TinyModel::make(const gguf::GgufFile& gguf,
+                                           std::span<const platform::ByteSource* const> parts) {
   auto model = std::make_unique<TinyModel>();
-  const Status status = model->load(path);
-  EXPECT_TRUE(status.ok()) << path << ": " << (status.ok() ? "" : status.error().to_string());
+  const Status status = model->load(gguf, parts);
+  EXPECT_TRUE(status.ok()) << (status.ok() ? "" : status.error().to_string());
   return model;
+}
+
+std::unique_ptr<TinyModel> TinyModel::open(const std::string& path) {
+  const auto file = platform::File::open_read(path);
+  EXPECT_TRUE(file.ok()) << path;
+  if (!file.ok()) return std::make_unique<TinyModel>();
+  const platform::ByteSource* const parts[] = {&*file};
+  const auto gguf = gguf::parse(parts);
+  EXPECT_TRUE(gguf.ok()) << path << ": " << (gguf.ok() ? "" : gguf.error().to_string());
+  return gguf.ok() ? make(*gguf, parts) : std::make_unique<TinyModel>();
 }
 
 Result<LoadedTensor> TinyModel::get(std::string_view name) {

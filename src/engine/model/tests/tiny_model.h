@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,9 @@ class TinyModel final : public TensorProvider {
  public:
   // Fails the running test if the file is not there or not valid.
   static std::unique_ptr<TinyModel> open(const std::string& path);
+  // Likewise of a file that was parsed, or put together, elsewhere.
+  static std::unique_ptr<TinyModel> make(const gguf::GgufFile& gguf,
+                                         std::span<const platform::ByteSource* const> parts);
 
   const Inspection& inspection() const { return inspection_; }
   Result<LoadedTensor> get(std::string_view name) override;
@@ -32,7 +36,7 @@ class TinyModel final : public TensorProvider {
   void erase(const std::string& name) { tensors_.erase(name); }
 
  private:
-  Status load(const std::string& path);
+  Status load(const gguf::GgufFile& gguf, std::span<const platform::ByteSource* const> parts);
 
   Inspection inspection_;
   std::map<std::string, LoadedTensor, std::less<>> tensors_;

@@ -41,7 +41,8 @@ class PackKeys {
 };
 
 struct ImportOptions {
-  // A GGUF file, any part of a split model, or a folder that holds one model.
+  // A GGUF file, any part of a split model, or a folder that holds one model, in GGUF or
+  // safetensors form.
   std::string path;
   // "name" or "name:tag"; empty: made from the file's name.
   std::string name;

@@ -1,5 +1,5 @@
-// Quantisation of model files: GGUF to GGUF in another type. The side that the command line calls;
-// the files are parsed and encoded in a jailed child.
+// Quantisation of model files: GGUF or safetensors to GGUF in another type. The side that the
+// command line calls; the files are parsed and encoded in a jailed child.
 #pragma once
 
 #include <atomic>
@@ -13,9 +13,9 @@
 namespace holdfast::importer {
 
 struct QuantizeOptions {
-  std::string input;   // a GGUF file, any part of a split model, or a folder that holds one model
-  std::string output;  // of one GGUF file
-  std::string type;    // a name of quantize_type_names(), in any case
+  std::string input;       // as ImportOptions::path
+  std::string output;      // of one GGUF file
+  std::string type;        // a name of quantize_type_names(), in any case
   std::string importance;  // an importance matrix; empty: none
   bool force = false;      // replace a file that is there
   unsigned threads = 1;
