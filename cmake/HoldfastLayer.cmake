@@ -12,7 +12,7 @@ set(HOLDFAST_MODULES
   "crypto|trust|3" "tls|trust|3" "jail|trust|3" "vault|trust|4" "identity|trust|4" "policy|trust|4" "audit|trust|5" "keyring|trust|5"
   "registry|trust|6"
   "http|serve|4" "planner|serve|5" "backend|serve|6" "router|serve|7" "fleet|serve|8" "gateway|serve|9"
-  "importer|apps|10" "enginehost|apps|10" "cli|apps|11")
+  "keyholder|apps|9" "slotopener|apps|10" "custody|apps|10" "importer|apps|10" "enginehost|apps|10" "cli|apps|11")
 
 set(HOLDFAST_SEES_core core)
 set(HOLDFAST_SEES_engine core engine)

@@ -1,0 +1,3 @@
+#include "holdfast/keyring/keyring_file.h"
+
+#include <gtest/gtest.h>
