@@ -116,6 +116,7 @@ json::Object engine_config(const Context& context) {
                           : std::min(static_cast<int>(places.size()), cpus.usable_cpus())},
       {"cpus", json::Array(places.begin(), places.end())},
       {"load", s.text(Setting::engine_load)},
+      {"memory_lock", s.text(Setting::memory_lock)},
       {"context", s.integer(Setting::limits_context_max)},
       {"kv_bytes_max", s.size_bytes(Setting::engine_kv_bytes_max)},
       {"kv_type", s.text(Setting::engine_kv_type)},

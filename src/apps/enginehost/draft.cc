@@ -57,6 +57,7 @@ std::string_view speculation_name(const runtime::SpeculationOptions& options) {
 LoadConfig draft_load_config(const LoadConfig& config) {
   LoadConfig own = config;
   own.pack_fd = std::exchange(own.draft_pack_fd, -1);
+  own.keys_fd = std::exchange(own.draft_keys_fd, -1);
   own.speculation = {};
   // Positions go as far as the model's, whose context may not be known yet.
   if (own.context == 0) own.context = model::kContextMax;

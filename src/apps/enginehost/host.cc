@@ -310,7 +310,10 @@ std::string ready_json(const LoadedModel& loaded, const LoadConfig& config,
                    {"isa", std::string(loaded.kernels->isa)},
                    {"threads", config.threads},
                    {"cpus", json::Array(config.cpus.begin(), config.cpus.end())},
-                   {"load", config.load == LoadMode::kMap ? "mmap" : "read"},
+                   {"load", loaded.load == LoadMode::kMap ? "mmap" : "read"},
+                   {"sealed", loaded.seal ? std::string(crypto::aead_algorithm_name(*loaded.seal))
+                                          : std::string("no")},
+                   {"memory_locked", loaded.memory_locked},
                    {"kv_type", kernels::kv_type_name(config.kv_type)},
                    {"weights_bytes", loaded.plan.weights_bytes},
                    {"kv_bytes", loaded.plan.kv_bytes},
@@ -426,6 +429,23 @@ json::Value sandbox_json(const jail::JailReport& report) {
 constexpr int kPackFd = 4;
 constexpr int kDraftPackFd = 5;
 constexpr int kBoardFd = 6;
+// Sockets that bring the keys of sealed packs.
+constexpr int kKeysFd = 7;
+constexpr int kDraftKeysFd = 8;
+
+// Nothing falls back in silence.
+void say_what_fell_back(const LoadConfig& config, const LoadedModel& loaded) {
+  if (config.load == LoadMode::kMap && loaded.load == LoadMode::kRead) {
+    std::fputs("holdfast-engine: engine.load = \"mmap\": a sealed model is read instead\n", stderr);
+  }
+  if (config.memory_lock == platform::MemoryLock::kBestEffort && !loaded.memory_locked &&
+      loaded.seal) {
+    std::fputs(
+        "holdfast-engine: the weights of a sealed model are not locked in memory: the limit on "
+        "locked memory is too low (LimitMEMLOCK=, ulimit -l)\n",
+        stderr);
+  }
+}
 
 // Receives Load, loads, and says Ready. Nothing is returned where it failed: the gateway was told.
 std::unique_ptr<LoadedModel> load(wire::Channel& channel, const jail::JailReport& report,
@@ -447,6 +467,7 @@ std::unique_ptr<LoadedModel> load(wire::Channel& channel, const jail::JailReport
     return nullptr;
   }
   auto model = std::get<std::unique_ptr<LoadedModel>>(std::move(loaded));
+  say_what_fell_back(config, *model);
   ignore_error(channel.send(wire::Ready{ready_json(*model, config, sandbox_json(report))}),
                "seen by the next receive");
   return model;
@@ -459,7 +480,9 @@ int run_engine(const HostOptions& options) {
   platform::CpuFeatures::detect();
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kEngine;
-  profile.keep_fds = {options.control_fd, kPackFd, kDraftPackFd, kBoardFd};
+  profile.keep_fds = {options.control_fd, kPackFd, kDraftPackFd, kBoardFd, kKeysFd, kDraftKeysFd};
+  // While there are privileges to do so.
+  platform::raise_locked_memory_limit();
   const auto report = jail::enter_jail(profile);
   if (!report.ok()) {
     std::fprintf(stderr, "holdfast-engine: %s\n", report.error().to_string().c_str());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <mutex>
 
 #include "draft.h"
@@ -32,6 +33,8 @@ constexpr std::uint32_t kContextWorthHaving = 512;
 // KV memory where nothing is said: so many contexts, but at most one part in so many of the memory.
 constexpr std::uint32_t kContextsPlanned = 9;
 constexpr std::uint64_t kKvShare = 3;
+// Keys are sent when the engine is started; who does not send them by then has died.
+constexpr auto kKeyPatience = std::chrono::seconds(30);
 // Bounds of the texts that all may share.
 constexpr std::size_t kSharedPromptsMax = 64;
 constexpr std::size_t kSharedPromptBytesMax = std::size_t{1} << 20;
@@ -43,6 +46,14 @@ Result<std::uint64_t> implied_bytes(std::uint16_t type, std::span<const std::uin
   for (std::size_t i = 1; i < dims.size(); ++i) rows *= dims[i];
   if (t == quant::TensorType::kF32) return cols * rows * sizeof(float);
   return quant::packed_bytes(t, rows, cols);
+}
+
+std::optional<platform::MemoryLock> find_memory_lock(std::string_view word) {
+  using platform::MemoryLock;
+  if (word == "off") return MemoryLock::kOff;
+  if (word == "best-effort") return MemoryLock::kBestEffort;
+  if (word == "required") return MemoryLock::kRequired;
+  return std::nullopt;
 }
 
 // Reads one configuration object member by member; a member that nobody asks for is an error.
@@ -142,8 +153,8 @@ class PayloadTensors final : public model::TensorProvider {
   ByteView payload_;
 };
 
-// Verifies a pack's payload in memory, and reads it into there first if that is not the file
-// itself. Any number of threads may help.
+// Verifies a pack's payload in memory, and reads it into there first, decrypting, if that is not
+// the file itself. Any number of threads may help.
 class PayloadReader {
  public:
   PayloadReader(const vault::PackReader& pack, Payload& payload) : pack_(pack), payload_(payload) {}
@@ -358,7 +369,11 @@ class Loader {
   Status run() {
     HF_TRY_ASSIGN(platform::File file,
                   platform::File::from_fd(platform::UniqueFd(config_.pack_fd)));
-    HF_TRY_ASSIGN(const vault::PackReader pack, vault::PackReader::open(file, implied_bytes));
+    HF_TRY_ASSIGN(std::optional<vault::ContentKeys> keys, receive_keys());
+    // Until it ends with this function, the reader is the only owner of the keys.
+    HF_TRY_ASSIGN(const vault::PackReader pack,
+                  vault::PackReader::open(file, implied_bytes, std::move(keys)));
+    loaded_->seal = pack.header().seal;
     HF_TRY_ASSIGN(const Bytes config_object, pack.read_object(vault::ObjectKind::kConfig));
     HF_TRY_ASSIGN(const model::Hyperparameters hyper,
                   model::from_json(as_string_view(config_object)));
@@ -372,7 +387,9 @@ class Loader {
     PayloadTensors tensors(pack, loaded_->payload.view());
     if (role_ == Role::kMain) {
       const kvcache::KvLayout layout = model::kv_layout(hyper, config_.kv_type);
-      HF_TRY_ASSIGN(loaded_->cache, kvcache::PagedKvCache::create(layout, fit_.pages));
+      HF_TRY_ASSIGN(loaded_->cache, kvcache::PagedKvCache::create(layout, fit_.pages, nullptr,
+                                                                  config_.memory_lock));
+      loaded_->memory_locked = loaded_->payload.buffer.locked() && loaded_->cache->locked();
       const std::uint64_t kept =
           config_.prefix_bytes_max == 0 ? kPrefixBytesDefault : config_.prefix_bytes_max;
       if (config_.prefix_cache) {
@@ -392,6 +409,15 @@ class Loader {
   std::uint64_t needed_bytes() const { return needed_bytes_; }
 
  private:
+  Result<std::optional<vault::ContentKeys>> receive_keys() const {
+    if (config_.keys_fd < 0) return std::optional<vault::ContentKeys>();
+    const platform::UniqueFd socket(config_.keys_fd);
+    HF_TRY_ASSIGN(
+        vault::ContentKeys keys,
+        vault::receive_content_keys(socket.get(), platform::Deadline::after(kKeyPatience)));
+    return std::optional(std::move(keys));
+  }
+
   Status plan(const vault::PackReader& pack, const model::Hyperparameters& hyper) {
     const Planner planner(config_, hyper, weights_bytes(pack), beside(draft_));
     if (role_ == Role::kDraft) {
@@ -415,12 +441,18 @@ class Loader {
   // rest of a small model: one thread of the team does that and then helps the others.
   Status read_payload(const vault::PackReader& pack, const platform::File& file) {
     Payload& payload = loaded_->payload;
-    if (config_.load == LoadMode::kMap) {
+    // The file of a sealed pack holds ciphertext: there is nothing in it to map.
+    loaded_->load = pack.sealed() ? LoadMode::kRead : config_.load;
+    if (loaded_->load == LoadMode::kMap && config_.memory_lock == platform::MemoryLock::kRequired) {
+      return invalid_argument("memory.lock = \"required\": a mapped model cannot be locked")
+          .with_hint("set engine.load = \"read\"");
+    }
+    if (loaded_->load == LoadMode::kMap) {
       HF_TRY_ASSIGN(payload.mapping, platform::MappedFile::map(file, pack.header().data_off(),
                                                                pack.payload_bytes()));
     } else {
-      HF_TRY_ASSIGN(payload.buffer,
-                    platform::LargeBuffer::allocate(pack.payload_bytes(), nullptr, {}));
+      HF_TRY_ASSIGN(payload.buffer, platform::LargeBuffer::allocate(pack.payload_bytes(), nullptr,
+                                                                    {.lock = config_.memory_lock}));
     }
     std::uint64_t objects_end = 0;
     for (const vault::ObjectEntry& o : pack.index().objects)
@@ -497,11 +529,14 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   LoadConfig c;
   std::string kv_type = "f16";
   std::string load = "read";
+  std::string memory_lock = "best-effort";
   HF_TRY(m.number("pack_fd", c.pack_fd, 4, 1023));
+  HF_TRY(m.number("keys_fd", c.keys_fd, 4, 1023));
   HF_TRY(m.number("threads", c.threads, 1, tensor::ThreadTeam::kThreadsMax));
   HF_TRY(m.number("usable_cpus", c.usable_cpus, 1, 65536));
   HF_TRY(m.numbers("cpus", c.cpus, kCpusMax, 65535));
   HF_TRY(m.text("load", load));
+  HF_TRY(m.text("memory_lock", memory_lock));
   HF_TRY(m.number("context", c.context, 0, model::kContextMax));
   HF_TRY(m.number("kv_tokens", c.kv_tokens, 0, std::int64_t{1} << 40));
   HF_TRY(m.number("kv_bytes_max", c.kv_bytes_max, 0, std::int64_t{1} << 60));
@@ -518,6 +553,7 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   HF_TRY(m.text("template", c.template_text));
   HF_TRY(m.number("memory_limit_bytes", c.memory_limit_bytes, 0, std::int64_t{1} << 60));
   HF_TRY(m.number("draft_pack_fd", c.draft_pack_fd, 4, 1023));
+  HF_TRY(m.number("draft_keys_fd", c.draft_keys_fd, 4, 1023));
 #ifdef HOLDFAST_TEST_HOOKS
   HF_TRY(m.number("test_token_delay_ms", c.test_token_delay_ms, 0, 10'000));
 #endif
@@ -537,6 +573,9 @@ Result<LoadConfig> parse_load_config(std::string_view json_text) {
   }
   if (load != "read" && load != "mmap") return invalid_argument("unsupported load " + load);
   c.load = load == "mmap" ? LoadMode::kMap : LoadMode::kRead;
+  const std::optional<platform::MemoryLock> lock = find_memory_lock(memory_lock);
+  if (!lock) return invalid_argument("unsupported memory_lock " + memory_lock);
+  c.memory_lock = *lock;
   return c;
 }
 

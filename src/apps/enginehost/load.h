@@ -9,6 +9,7 @@
 
 #include "holdfast/base/result.h"
 #include "holdfast/chat/template.h"
+#include "holdfast/crypto/aead.h"
 #include "holdfast/json/json.h"
 #include "holdfast/kernels/kernel_table.h"
 #include "holdfast/kvcache/paged_kv_cache.h"
@@ -32,10 +33,12 @@ enum class LoadMode : std::uint8_t {
 // The Load message's configuration, checked.
 struct LoadConfig {
   int pack_fd = -1;
+  int keys_fd = -1;  // a socket that brings the keys of a sealed pack; -1: the pack is not sealed
   std::uint32_t threads = 1;
   std::uint32_t usable_cpus = 1;
   std::vector<int> cpus;  // where the compute threads run, in their order; empty: anywhere
   LoadMode load = LoadMode::kRead;
+  platform::MemoryLock memory_lock = platform::MemoryLock::kBestEffort;  // of weights and KV cache
   std::uint32_t context = 0;  // 0: the model's own, or the largest that fits
   std::uint64_t kv_tokens =
       0;  // KV capacity of all sequences together; 0: planned from context and memory
@@ -60,6 +63,7 @@ struct LoadConfig {
   // engine can do is known exactly.
   std::uint32_t test_token_delay_ms = 0;
   int draft_pack_fd = -1;  // with Source::kModel: the model that guesses
+  int draft_keys_fd = -1;
   // Shows the other engines of the server that this one computes, and this one what they do.
   std::shared_ptr<platform::BusyMark> mark = std::make_shared<platform::BusyMark>();
 };
@@ -91,8 +95,11 @@ struct LoadedModel {
   std::unique_ptr<kvcache::PagedKvCache> cache;
   std::unique_ptr<model::Model> model;
   model::MemoryPlan plan;
-  std::size_t prefix_pages = 0;  // kept at most
-  bool context_reduced = false;  // the model's own context did not fit
+  LoadMode load = LoadMode::kRead;            // as it was done: a sealed pack cannot be mapped
+  std::optional<crypto::AeadAlgorithm> seal;  // of the pack
+  bool memory_locked = false;                 // weights and KV cache
+  std::size_t prefix_pages = 0;               // kept at most
+  bool context_reduced = false;               // the model's own context did not fit
   // The model that guesses, with Source::kModel: its team is this model's, `plan` counts it in.
   std::unique_ptr<LoadedModel> draft;
 };
@@ -103,9 +110,9 @@ struct LoadFailure {
   std::uint64_t needed_bytes = 0;  // and what is needed
 };
 
-// Reads the pack in parallel, on the threads that will compute with it, checks every chunk, builds
-// tokenizer, template and model, and the draft model if there is one. kInvalidArgument if that has
-// another vocabulary.
+// Reads the pack in parallel, on the threads that will compute with it, decrypts and checks every
+// chunk, builds tokenizer, template and model, and the draft model if there is one. The keys are
+// wiped when this returns. kInvalidArgument if the draft has another vocabulary.
 std::variant<std::unique_ptr<LoadedModel>, LoadFailure> load_model(const LoadConfig& config);
 
 }  // namespace holdfast::enginehost

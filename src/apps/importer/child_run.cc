@@ -33,7 +33,8 @@ Result<platform::Process> start(const ChildRun& run, const platform::UniqueFd& c
   spawn.fds.push_back({control.get(), kControlFd});
   int fd = kFirstPartFd;
   for (const int input : run.inputs) spawn.fds.push_back({input, fd++});
-  spawn.fds.push_back({run.output, fd});
+  spawn.fds.push_back({run.output, fd++});
+  if (run.key >= 0) spawn.fds.push_back({run.key, fd});
   spawn.parent_death_signal = SIGKILL;
   return platform::Process::spawn(spawn);
 }

@@ -15,6 +15,7 @@ struct ChildRun {
   std::string mode;     // the child's first argument; the second is the number of input files
   std::vector<int> inputs;
   int output = -1;
+  int key = -1;  // a socket with the key of a sealed output
   std::string request_json;
   std::string_view name;  // of the work, for messages: "import"
   const std::atomic<bool>* cancel = nullptr;

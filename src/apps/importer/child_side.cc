@@ -85,7 +85,8 @@ Result<std::vector<std::unique_ptr<platform::File>>> open_inherited(
 jail::Profile child_profile(unsigned n_inputs, std::uint64_t& source_bytes) {
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kImporter;
-  profile.keep_fds = {kControlFd};
+  const int key_fd = kFirstPartFd + static_cast<int>(n_inputs) + 1;
+  profile.keep_fds = {kControlFd, key_fd};
   source_bytes = 0;
   for (unsigned i = 0; i <= n_inputs; ++i) {
     const int fd = kFirstPartFd + static_cast<int>(i);

@@ -42,8 +42,8 @@ Status serve_child(platform::UniqueFd control, std::string_view role,
 Result<std::vector<std::unique_ptr<platform::File>>> open_inherited(
     int first_fd, const std::vector<std::uint64_t>& sizes);
 
-// The jail of a child with `n_inputs` inputs and one output: descriptors, and limits of memory that
-// follow from the sizes of the inputs.
+// The jail of a child with `n_inputs` inputs, one output and perhaps a key: descriptors, and limits
+// of memory that follow from the sizes of the inputs.
 jail::Profile child_profile(unsigned n_inputs, std::uint64_t& source_bytes);
 
 }  // namespace holdfast::importer

@@ -10,7 +10,6 @@
 #include "holdfast/quant/codec.h"
 #include "holdfast/quant/packed.h"
 #include "holdfast/tokenizer/vocabulary_gguf.h"
-#include "holdfast/vault/pack_writer.h"
 #include "row_packer.h"
 
 namespace holdfast::importer {
@@ -145,7 +144,7 @@ Status write_tensors(std::span<const platform::ByteSource* const> parts,
 
 Result<ConvertResult> convert(std::span<const platform::ByteSource* const> parts,
                               platform::OpenFile& out, const ConvertOptions& options,
-                              const ConvertProgress& progress) {
+                              const ConvertProgress& progress, const vault::SealPlan* seal) {
   HF_TRY_ASSIGN(const gguf::GgufFile file, gguf::parse(parts));
   HF_TRY_ASSIGN(const std::string text, chat_template(file, options));
   const FactsInput facts{&file, options.files, options.vocab_only, !text.empty(),
@@ -179,7 +178,7 @@ Result<ConvertResult> convert(std::span<const platform::ByteSource* const> parts
     HF_TRY_ASSIGN(vault::PlannedTensor planned, plan_tensor(job));
     plan.tensors.push_back(std::move(planned));
   }
-  HF_TRY_ASSIGN(vault::PackWriter writer, vault::PackWriter::begin(out, std::move(plan)));
+  HF_TRY_ASSIGN(vault::PackWriter writer, vault::PackWriter::begin(out, std::move(plan), seal));
   HF_TRY(write_tensors(parts, jobs, writer, std::max(1u, options.threads), progress));
   HF_TRY(writer.finish());
   return ConvertResult{model_facts(facts), writer.header_digest(), writer.file_bytes()};

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "holdfast/platform/file.h"
+#include "holdfast/vault/pack_writer.h"
 #include "model_facts.h"
 
 namespace holdfast::importer {
@@ -17,6 +18,8 @@ struct ConvertOptions {
   bool vocab_only = false;
   std::optional<std::string> template_text;  // instead of the file's own
   std::string template_name;
+  bool sealed = false;        // convert() gets the key besides
+  std::uint64_t created = 0;  // of a sealed pack, Unix seconds
   unsigned threads = 1;
 };
 
@@ -30,11 +33,12 @@ struct ConvertResult {
 using ConvertProgress = std::function<Status(std::uint64_t done, std::uint64_t total)>;
 
 // Writes the pack into the empty `out`; the caller syncs it. The bytes depend on the parts and the
-// options but not on `threads`. Errors: those of gguf::parse, vocabulary_from_gguf and
-// model::inspect; kCorrupt for a vector that holds a value that is not finite; those of writing;
-// that of `progress`.
+// options but not on `threads`, and in a sealed pack on key and salt. Errors: those of gguf::parse,
+// vocabulary_from_gguf and model::inspect; kCorrupt for a vector that holds a value that is not
+// finite; those of writing; that of `progress`.
 Result<ConvertResult> convert(std::span<const platform::ByteSource* const> parts,
                               platform::OpenFile& out, const ConvertOptions& options,
-                              const ConvertProgress& progress);
+                              const ConvertProgress& progress,
+                              const vault::SealPlan* seal = nullptr);
 
 }  // namespace holdfast::importer

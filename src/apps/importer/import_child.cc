@@ -1,15 +1,27 @@
 #include "holdfast/importer/import_child.h"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "child_side.h"
 #include "convert.h"
 #include "holdfast/base/units.h"
+#include "holdfast/vault/content_keys.h"
 #include "protocol.h"
 
 namespace holdfast::importer {
 namespace {
+
+// The key holder sends as soon as it is asked, which was before this process was started.
+constexpr auto kKeyPatience = std::chrono::seconds(30);
+
+Result<vault::SealPlan> receive_seal_plan(platform::UniqueFd socket, std::uint64_t created) {
+  HF_TRY_ASSIGN(crypto::Secret dek,
+                vault::receive_data_key(socket.get(), platform::Deadline::after(kKeyPatience)));
+  platform::SystemEntropy entropy;
+  return vault::SealPlan::make(std::move(dek), entropy, created);
+}
 
 Result<std::string> convert_inherited(const std::string& request, wire::Channel& channel) {
   HF_TRY_ASSIGN(const ConvertOptions options, decode_request(request));
@@ -20,11 +32,16 @@ Result<std::string> convert_inherited(const std::string& request, wire::Channel&
   for (const auto& file : files) parts.push_back(file.get());
   const int out_fd = kFirstPartFd + static_cast<int>(files.size());
   HF_TRY_ASSIGN(platform::File out, platform::File::from_fd(platform::UniqueFd(out_fd)));
+  std::optional<vault::SealPlan> seal;
+  if (options.sealed) {
+    HF_TRY_ASSIGN(seal, receive_seal_plan(platform::UniqueFd(out_fd + 1), options.created));
+  }
   ProgressSender sender(channel, "converting");
   HF_TRY_ASSIGN(const ConvertResult result,
-                convert(parts, out, options, [&](std::uint64_t done, std::uint64_t total) {
-                  return sender(done, total);
-                }));
+                convert(
+                    parts, out, options,
+                    [&](std::uint64_t done, std::uint64_t total) { return sender(done, total); },
+                    seal ? &*seal : nullptr));
   return encode_result(result);
 }
 

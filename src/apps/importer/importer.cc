@@ -12,6 +12,7 @@
 #include "holdfast/platform/file.h"
 #include "holdfast/platform/thread.h"
 #include "holdfast/vault/pack_format.h"
+#include "holdfast/vault/pack_slots.h"
 #include "model_files.h"
 #include "protocol.h"
 
@@ -62,6 +63,15 @@ class Import {
   std::uint64_t total_bytes_ = 0;
   platform::Deadline next_report_ = platform::Deadline::after(std::chrono::nanoseconds(0));
 };
+
+// The pack was written by another process, so its length is asked anew.
+Status fill_first_slot(const platform::OpenFile& staged, const vault::WrapSlot& slot) {
+  HF_TRY_ASSIGN(platform::UniqueFd fd, platform::duplicate(staged));
+  HF_TRY_ASSIGN(platform::File file, platform::File::from_fd(std::move(fd)));
+  vault::WrapSlots slots;
+  slots[0] = slot;
+  return vault::rewrite_wrap_slots(file, slots);
+}
 
 Error Import::about_file(const Error& error) const {
   std::string message = std::string(platform::base_name(options_.path)) + ": ";
@@ -169,6 +179,8 @@ void Import::remember_digests() {
 std::string Import::variant() const {
   std::string variant = "gguf/" + std::to_string(kConverterRevision);
   if (options_.vocab_only) variant += "+vocab";
+  // A pack that is not sealed is no answer to who asks for a sealed one.
+  if (options_.keys != nullptr) variant += "+sealed";
   if (options_.template_text) {
     const auto digest = crypto::sha256(as_bytes_view(*options_.template_text));
     variant += "+template:" + options_.template_name + ":" + to_hex(ByteView(digest).first(8));
@@ -235,14 +247,24 @@ Result<ConvertResult> Import::convert_in_child(registry::Staging& staging) {
   run.mode = "import";
   for (const auto& file : files_) run.inputs.push_back(file->fd());
   run.output = staging.file().fd();
+  PackKeys::NewKey key;
+  if (options_.keys != nullptr) {
+    HF_TRY_ASSIGN(key, options_.keys->new_key(vault::pack_model_id(source_)));
+    convert_.sealed = true;
+    convert_.created =
+        static_cast<std::uint64_t>(platform::unix_seconds(platform::system_clock().wall_time()));
+    run.key = key.message.get();
+  }
   run.request_json = encode_request(convert_);
   run.name = "import";
   run.cancel = options_.cancel;
   run.on_progress = [this](std::uint64_t done, std::uint64_t total) {
     report("converting", done, total);
   };
-  HF_TRY_ASSIGN(const std::string result, run_child(run));
-  return decode_result(result);
+  HF_TRY_ASSIGN(const std::string text, run_child(run));
+  HF_TRY_ASSIGN(ConvertResult result, decode_result(text));
+  if (convert_.sealed) HF_TRY(fill_first_slot(staging.file(), key.slot));
+  return result;
 }
 
 }  // namespace

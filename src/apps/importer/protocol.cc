@@ -51,6 +51,7 @@ std::string encode_request(const ConvertOptions& options) {
   json::Object request{{"files", std::move(files)},
                        {"vocab_only", options.vocab_only},
                        {"threads", options.threads}};
+  if (options.sealed) request.set("sealed", json::Object{{"created", options.created}});
   if (options.template_text) {
     request.set("template", *options.template_text);
     request.set("template_name", options.template_name);
@@ -75,6 +76,10 @@ Result<ConvertOptions> decode_request(std::string_view text) {
   HF_TRY_ASSIGN(const std::uint64_t threads, count_of(request, "threads"));
   if (threads == 0 || threads > kThreadsMax) return malformed("threads");
   options.threads = static_cast<unsigned>(threads);
+  if (const json::Value* sealed = request.find("sealed"); sealed != nullptr) {
+    options.sealed = true;
+    HF_TRY_ASSIGN(options.created, count_of(*sealed, "created"));
+  }
   if (request.find("template") != nullptr) {
     HF_TRY_ASSIGN(options.template_text, text_of(request, "template"));
     HF_TRY_ASSIGN(options.template_name, text_of(request, "template_name"));

@@ -8,7 +8,8 @@
 
 namespace holdfast::importer {
 
-// Descriptors of the child: control, then the parts in order, then the output.
+// Descriptors of the child: control, then the parts in order, then the output, then the key where
+// the pack is sealed.
 inline constexpr int kControlFd = 3;
 inline constexpr int kFirstPartFd = 4;
 

@@ -61,6 +61,11 @@ Result<File> File::create(const std::string& path, unsigned mode) {
   return File(std::move(fd), 0);
 }
 
+Result<File> File::open_update(const std::string& path) {
+  HF_TRY_ASSIGN(UniqueFd fd, open_path(path, O_RDWR | O_NOFOLLOW, 0));
+  return from_fd(std::move(fd)).context(path);
+}
+
 Result<File> File::create_or_replace(const std::string& path, unsigned mode) {
   HF_TRY_ASSIGN(UniqueFd fd, open_path(path, O_RDWR | O_CREAT | O_TRUNC, mode));
   return from_fd(std::move(fd)).context(path);

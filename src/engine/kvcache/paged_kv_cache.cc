@@ -41,7 +41,8 @@ PagedKvCache::~PagedKvCache() = default;
 
 Result<std::unique_ptr<PagedKvCache>> PagedKvCache::create(const KvLayout& layout,
                                                            std::size_t pages,
-                                                           platform::MemoryBudget* budget) {
+                                                           platform::MemoryBudget* budget,
+                                                           platform::MemoryLock lock) {
   if (!in_range(layout.n_layers, kLayersMax) || !in_range(layout.n_kv_heads, kHeadsMax) ||
       !in_range(layout.k_dim, kDimMax) || !in_range(layout.v_dim, kDimMax)) {
     return invalid_argument("the shape of the key-value cache is out of range");
@@ -59,7 +60,7 @@ Result<std::unique_ptr<PagedKvCache>> PagedKvCache::create(const KvLayout& layou
   std::unique_ptr<PagedKvCache> cache(new PagedKvCache(layout, pages));
   const auto bytes = checked_mul<std::uint64_t>(cache->page_bytes_, pages);
   if (!bytes || *bytes > SIZE_MAX / 2) return exhausted("the key-value cache is too large");
-  HF_TRY_ASSIGN(cache->memory_, platform::LargeBuffer::allocate(*bytes, budget));
+  HF_TRY_ASSIGN(cache->memory_, platform::LargeBuffer::allocate(*bytes, budget, {.lock = lock}));
   cache->used_.assign(pages, false);
   cache->references_.assign(pages, 0);
   cache->kept_.assign(pages, false);

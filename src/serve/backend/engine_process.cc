@@ -17,6 +17,8 @@ constexpr int kControlFd = 3;
 constexpr int kPackFd = 4;
 constexpr int kDraftPackFd = 5;
 constexpr int kBoardFd = 6;
+constexpr int kKeysFd = 7;
+constexpr int kDraftKeysFd = 8;
 // The child answers Hello before it has done any work.
 constexpr auto kHelloTimeout = std::chrono::seconds(20);
 constexpr auto kExitGrace = std::chrono::milliseconds(500);
@@ -65,6 +67,8 @@ Result<std::unique_ptr<EngineProcess>> EngineProcess::start(EngineProcessOptions
   if (options.verbose) spawn.argv.push_back("--verbose");
   spawn.fds = {{sockets.theirs.get(), kControlFd}, {options.pack.get(), kPackFd}};
   if (options.draft_pack.valid()) spawn.fds.push_back({options.draft_pack.get(), kDraftPackFd});
+  if (options.keys.valid()) spawn.fds.push_back({options.keys.get(), kKeysFd});
+  if (options.draft_keys.valid()) spawn.fds.push_back({options.draft_keys.get(), kDraftKeysFd});
   if (options.board) self->place_ = platform::BusyBoard::take(options.board);
   if (self->place_) spawn.fds.push_back({self->place_->fd(), kBoardFd});
   HF_TRY_ASSIGN(platform::Process process, platform::Process::spawn(spawn));
@@ -106,6 +110,8 @@ Status EngineProcess::handshake(EngineProcessOptions& options) {
     return internal_error("the engine did not greet");
   options.config.set("pack_fd", kPackFd);
   if (options.draft_pack.valid()) options.config.set("draft_pack_fd", kDraftPackFd);
+  if (options.keys.valid()) options.config.set("keys_fd", kKeysFd);
+  if (options.draft_keys.valid()) options.config.set("draft_keys_fd", kDraftKeysFd);
   if (place_) {
     options.config.set("board_fd", kBoardFd);
     options.config.set("board_place", place_->number());

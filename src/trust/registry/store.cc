@@ -24,6 +24,21 @@ constexpr std::uint64_t kDiskReserveBytes = 16 * kMiB;
 
 constexpr std::size_t kSuggestionDistanceMax = 3;
 
+// A sealed pack can be opened by an engine alone, which verifies it; what is checked here is that
+// it can be opened at all.
+Result<vault::PackHeader> check_staged(const platform::ByteSource& file) {
+  HF_TRY_ASSIGN(const vault::PackHeader header, vault::read_pack_header(file));
+  if (!header.seal) {
+    const auto pack = vault::PackReader::open(file);
+    if (!pack.ok()) return pack.error();
+    return header;
+  }
+  if (std::ranges::none_of(header.slots, [](const vault::WrapSlot& s) { return s.used; })) {
+    return internal_error("the sealed pack has no wrap slot");
+  }
+  return header;
+}
+
 }  // namespace
 
 Staging::~Staging() {
@@ -256,10 +271,10 @@ Result<ModelRecord> Store::publish(std::unique_ptr<Staging> staging, const Model
   ModelRecord record{name, {}, source, std::string(variant), 0, 0, facts};
   {
     HF_TRY_ASSIGN(const auto file, fs_.open_read(staging->path_));
-    HF_TRY_ASSIGN(const auto pack, vault::PackReader::open(*file));
-    record.pack = pack.header_digest();
+    HF_TRY_ASSIGN(const vault::PackHeader header, check_staged(*file));
+    record.pack = vault::header_digest(vault::encode_header(header));
     record.size_bytes = file->size();
-    if (pack.header().source_digest != source) {
+    if (header.source_digest != source) {
       return internal_error("the imported pack names another source");
     }
   }

@@ -4,6 +4,7 @@
 
 #include "holdfast/base/check.h"
 #include "holdfast/crypto/kdf.h"
+#include "holdfast/platform/socket.h"
 
 namespace holdfast::vault {
 namespace {
@@ -11,6 +12,7 @@ namespace {
 constexpr std::string_view kWeightsDomain = "holdfast/weights/v1";
 constexpr std::string_view kHeaderDomain = "holdfast/weights/v1/header";
 constexpr std::string_view kMagic = "HFCK";
+constexpr std::string_view kDataKeyMagic = "HFDK";
 constexpr std::uint16_t kVersion = 1;
 
 // Field offsets of the message.
@@ -19,6 +21,7 @@ constexpr std::size_t kPrefixAt = kFixedBytes + crypto::kKeyBytes;
 constexpr std::size_t kHeaderKeyAt = kPrefixAt + kNoncePrefixBytes;
 constexpr std::size_t kPaddingAt = kHeaderKeyAt + crypto::kKeyBytes;
 static_assert(kPaddingAt + 1 == kContentKeyMessageBytes);
+static_assert(kFixedBytes + crypto::kKeyBytes == kDataKeyMessageBytes);
 
 Error bad_message() { return corrupt("the message with a pack's keys is damaged"); }
 
@@ -51,18 +54,17 @@ Result<ContentKeys> derive_content_keys(const crypto::Secret& dek, crypto::AeadA
 ContentKeyMessage::ContentKeyMessage(const ContentKeys& keys) {
   HF_CHECK(keys.content_key.size() == crypto::kKeyBytes &&
            keys.header_key.size() == crypto::kKeyBytes);
-  std::ranges::copy(as_bytes_view(kMagic), bytes_.begin());
-  store_be(bytes_.data() + 4, kVersion);
-  bytes_[6] = static_cast<std::byte>(keys.algorithm);
-  std::ranges::copy(keys.content_key.view(), bytes_.begin() + kFixedBytes);
-  std::ranges::copy(keys.nonce_prefix, bytes_.begin() + kPrefixAt);
-  std::ranges::copy(keys.header_key.view(), bytes_.begin() + kHeaderKeyAt);
+  const MutableBytes out = bytes();
+  std::ranges::copy(as_bytes_view(kMagic), out.begin());
+  store_be(out.data() + 4, kVersion);
+  out[6] = static_cast<std::byte>(keys.algorithm);
+  std::ranges::copy(keys.content_key.view(), out.begin() + kFixedBytes);
+  std::ranges::copy(keys.nonce_prefix, out.begin() + kPrefixAt);
+  std::ranges::copy(keys.header_key.view(), out.begin() + kHeaderKeyAt);
 }
 
-ContentKeyMessage::~ContentKeyMessage() { platform::wipe(bytes_); }
-
 Result<ContentKeys> ContentKeyMessage::decode() const {
-  const ByteView in(bytes_);
+  const ByteView in = view();
   if (as_string_view(in.first(kMagic.size())) != kMagic) return bad_message();
   if (load_be<std::uint16_t>(in.data() + 4) != kVersion) {
     return unsupported("unsupported version of the message with a pack's keys");
@@ -78,6 +80,45 @@ Result<ContentKeys> ContentKeyMessage::decode() const {
   HF_TRY_ASSIGN(keys.header_key,
                 crypto::Secret::copy_of(in.subspan(kHeaderKeyAt, crypto::kKeyBytes)));
   return keys;
+}
+
+DataKeyMessage::DataKeyMessage(const crypto::Secret& dek) {
+  HF_CHECK(dek.size() == crypto::kKeyBytes);
+  std::ranges::copy(as_bytes_view(kDataKeyMagic), bytes().begin());
+  store_be(bytes().data() + 4, kVersion);
+  std::ranges::copy(dek.view(), bytes().begin() + kFixedBytes);
+}
+
+Result<crypto::Secret> DataKeyMessage::decode() const {
+  const ByteView in = view();
+  if (as_string_view(in.first(kDataKeyMagic.size())) != kDataKeyMagic) return bad_message();
+  if (load_be<std::uint16_t>(in.data() + 4) != kVersion) {
+    return unsupported("unsupported version of the message with a pack's key");
+  }
+  if (load_be<std::uint16_t>(in.data() + 6) != 0) return bad_message();
+  return crypto::Secret::copy_of(in.subspan(kFixedBytes));
+}
+
+Status send_content_keys(int fd, const ContentKeys& keys, platform::Deadline deadline) {
+  const ContentKeyMessage message(keys);
+  return platform::send_all(fd, message.view(), deadline);
+}
+
+Result<ContentKeys> receive_content_keys(int fd, platform::Deadline deadline) {
+  ContentKeyMessage message;
+  HF_TRY(platform::receive_exact(fd, message.bytes(), deadline).context("the pack's keys"));
+  return message.decode();
+}
+
+Status send_data_key(int fd, const crypto::Secret& dek, platform::Deadline deadline) {
+  const DataKeyMessage message(dek);
+  return platform::send_all(fd, message.view(), deadline);
+}
+
+Result<crypto::Secret> receive_data_key(int fd, platform::Deadline deadline) {
+  DataKeyMessage message;
+  HF_TRY(platform::receive_exact(fd, message.bytes(), deadline).context("the pack's key"));
+  return message.decode();
 }
 
 }  // namespace holdfast::vault

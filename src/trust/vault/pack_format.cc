@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "holdfast/base/checked.h"
+#include "holdfast/crypto/hmac.h"
 
 namespace holdfast::vault {
 namespace {
@@ -15,10 +16,12 @@ constexpr std::uint16_t kVersion = 1;
 constexpr std::uint8_t kChunkLog2 = 18;
 
 // Field offsets, as in docs/formats/pack.md.
+constexpr std::size_t kSaltAt = 64;
+constexpr std::size_t kModelIdAt = 96;
 constexpr std::size_t kReserved = 264;
 constexpr std::size_t kHeaderMac = 992;
 constexpr std::size_t kSlots = 1024;
-constexpr std::size_t kSlotsEnd = kSlots + 12 * 256;
+constexpr std::size_t kSlotsEnd = kSlots + kWrapSlots * kWrapSlotBytes;
 static_assert(kSlotsEnd == kHeaderBytes);
 static_assert(kReserved + 728 == kHeaderMac && kHeaderMac == kHeaderDigestedBytes);
 static_assert(kChunkBytes == 1ull << kChunkLog2);
@@ -50,7 +53,8 @@ Status expect(ByteReader& in, T wanted, std::string_view field) {
   return v == wanted ? ok_status() : Status(bad_field(field));
 }
 
-Status read_fixed_part(ByteReader& in) {
+// What comes before any key: magic, version and alg.
+Status read_alg(ByteReader& in, std::optional<crypto::AeadAlgorithm>& seal) {
   HF_TRY_ASSIGN(const std::string_view magic, in.take_string(kMagic.size()));
   if (magic != kMagic) return corrupt("not a model pack");
   HF_TRY_ASSIGN(const auto version, in.be<std::uint16_t>());
@@ -58,8 +62,12 @@ Status read_fixed_part(ByteReader& in) {
     return unsupported("unsupported model pack version " + std::to_string(version));
   }
   HF_TRY_ASSIGN(const auto alg, in.be<std::uint8_t>());
-  if (alg == 1 || alg == 2) return unsupported("unsupported model pack: it is sealed");
-  if (alg != 0) return bad_field("alg");
+  seal = crypto::aead_algorithm(alg);
+  return alg == 0 || seal ? ok_status() : Status(bad_field("alg"));
+}
+
+Status read_fixed_part(ByteReader& in, PackHeader& header) {
+  HF_TRY(read_alg(in, header.seal));
   HF_TRY(expect<std::uint8_t>(in, kChunkLog2, "chunk_log2"));
   HF_TRY(expect<std::uint32_t>(in, 0, "flags"));
   return expect<std::uint32_t>(in, kHeaderBytes, "header_len");
@@ -80,6 +88,21 @@ Status read_lengths(ByteReader& in, PackHeader& header) {
   if (header.index_off % kChunkBytes != 0 ||
       checked_add(header.index_off, header.index_len) != header.plaintext_len) {
     return bad_field("index_off");
+  }
+  return ok_status();
+}
+
+Status read_mac_and_slots(ByteView bytes, PackHeader& header) {
+  ByteReader in(bytes.subspan(kHeaderMac, kSlots - kHeaderMac));
+  HF_TRY(take_array(in, header.mac));
+  if (!header.seal) {
+    if (!all_zero(header.mac)) return bad_field("HM");
+    if (!all_zero(bytes.subspan(kSlots, kSlotsEnd - kSlots))) return bad_field("wrap slots");
+    return ok_status();
+  }
+  for (std::size_t i = 0; i < kWrapSlots; ++i) {
+    auto slot = decode_wrap_slot(bytes.subspan(kSlots + i * kWrapSlotBytes, kWrapSlotBytes));
+    HF_TRY_ASSIGN(header.slots[i], std::move(slot).context("slot " + std::to_string(i)));
   }
   return ok_status();
 }
@@ -128,7 +151,8 @@ ModelId pack_model_id(const crypto::Sha256Digest& source) {
 
 Bytes encode_header(const PackHeader& header) {
   ByteWriter out;
-  out.raw(kMagic).be(kVersion).be<std::uint8_t>(0).be(kChunkLog2).be<std::uint32_t>(0);
+  const auto alg = header.seal ? static_cast<std::uint8_t>(*header.seal) : std::uint8_t{0};
+  out.raw(kMagic).be(kVersion).be(alg).be(kChunkLog2).be<std::uint32_t>(0);
   out.be<std::uint32_t>(kHeaderBytes).be(header.plaintext_len).be(header.n_chunks());
   out.be<std::uint64_t>(kHeaderBytes).be(header.data_off());
   out.be(header.index_off).be(header.index_len);
@@ -136,15 +160,27 @@ Bytes encode_header(const PackHeader& header) {
   out.raw(header.tokenizer_digest).raw(header.source_digest);
   out.be(header.policy_label).be(header.min_version).be(header.model_version).be(header.created);
   HF_CHECK(out.size() == kReserved);
-  out.align(kHeaderBytes);
+  out.raw(Bytes(kHeaderMac - kReserved)).raw(header.mac);
+  for (const WrapSlot& slot : header.slots) out.raw(encode_wrap_slot(slot));
+  HF_CHECK(out.size() == kHeaderBytes);
   return std::move(out).take();
+}
+
+Result<PackIdentity> decode_identity(ByteView bytes) {
+  if (bytes.size() < kHeaderBytes) return corrupt("the model pack is truncated");
+  ByteReader in(bytes);
+  PackIdentity identity;
+  HF_TRY(read_alg(in, identity.seal));
+  std::copy_n(bytes.begin() + kSaltAt, identity.salt.size(), identity.salt.begin());
+  std::copy_n(bytes.begin() + kModelIdAt, identity.model_id.size(), identity.model_id.begin());
+  return identity;
 }
 
 Result<PackHeader> decode_header(ByteView bytes) {
   if (bytes.size() < kHeaderBytes) return corrupt("the model pack is truncated");
   ByteReader in(bytes.first(kReserved));
   PackHeader header;
-  HF_TRY(read_fixed_part(in));
+  HF_TRY(read_fixed_part(in, header));
   HF_TRY(read_lengths(in, header));
   HF_TRY(take_array(in, header.salt));
   HF_TRY(take_array(in, header.model_id));
@@ -158,9 +194,12 @@ Result<PackHeader> decode_header(ByteView bytes) {
   HF_TRY_ASSIGN(header.created, in.be<std::uint64_t>());
   if (header.policy_label > 4) return bad_field("policy label");
   if (!all_zero(bytes.subspan(kReserved, kHeaderMac - kReserved))) return bad_field("reserved");
-  if (!all_zero(bytes.subspan(kHeaderMac, kSlots - kHeaderMac))) return bad_field("HM");
-  if (!all_zero(bytes.subspan(kSlots, kSlotsEnd - kSlots))) return bad_field("wrap slots");
+  HF_TRY(read_mac_and_slots(bytes, header));
   return header;
+}
+
+crypto::Sha256Digest header_mac(ByteView header, const crypto::Secret& header_key) {
+  return crypto::hmac_sha256(header_key.view(), {header.first(kHeaderDigestedBytes)});
 }
 
 crypto::Sha256Digest header_digest(ByteView header) {

@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -103,6 +105,47 @@ TEST(LargeBuffer, RefusalsKeepTheBudget) {
   EXPECT_EQ(LargeBuffer::allocate(std::uint64_t{1} << 60, &endless).error().code(),
             ErrorCode::kExhausted);
   EXPECT_EQ(budget.used_bytes() + endless.used_bytes(), 0u);
+}
+
+// Oracle: the kernel's own account of the mapping.
+TEST(LargeBuffer, IsLockedWhereThatIsAllowed) {
+  raise_locked_memory_limit();
+  auto buffer = LargeBuffer::allocate(1u << 20, nullptr, {.lock = MemoryLock::kBestEffort});
+  ASSERT_TRUE(buffer.ok());
+  std::ranges::fill(buffer->bytes(), std::byte{7});
+  std::ifstream smaps("/proc/self/smaps");
+  std::ostringstream address;
+  address << std::hex << reinterpret_cast<std::uintptr_t>(buffer->data()) << '-';
+  bool ours = false;
+  std::string flags;
+  for (std::string line; std::getline(smaps, line);) {
+    if (line.starts_with(address.str())) ours = true;
+    if (!ours || !line.starts_with("VmFlags:")) continue;
+    flags = line + " ";
+    break;
+  }
+  EXPECT_EQ(flags.find(" lo ") != std::string::npos, buffer->locked()) << flags;
+  EXPECT_NE(flags.find(" dd "), std::string::npos) << flags;
+  // Locked pages too can be given back.
+  buffer->discard();
+  const auto is_zero = [](std::byte b) { return b == std::byte{0}; };
+  EXPECT_TRUE(std::ranges::all_of(buffer->view(), is_zero));
+}
+
+TEST(LargeBuffer, RefusesWhatCannotBeLocked) {
+  // Root may lock anything, so its privilege is given up first; each case has its own process.
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const __user_cap_data_struct none[2] = {};
+  ASSERT_EQ(::syscall(SYS_capset, &header, none), 0);
+  const rlimit limit{65536, 65536};
+  ASSERT_EQ(::setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+  const auto refused = LargeBuffer::allocate(1u << 20, nullptr, {.lock = MemoryLock::kRequired});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), ErrorCode::kExhausted);
+  EXPECT_NE(refused.error().hint().find("1025 KiB"), std::string::npos) << refused.error().hint();
+  const auto anyway = LargeBuffer::allocate(1u << 20, nullptr, {.lock = MemoryLock::kBestEffort});
+  ASSERT_TRUE(anyway.ok());
+  EXPECT_FALSE(anyway->locked());
 }
 
 }  // namespace

@@ -9,7 +9,9 @@
 #include <string>
 
 #include "holdfast/base/result.h"
+#include "holdfast/platform/unique_fd.h"
 #include "holdfast/registry/store.h"
+#include "holdfast/vault/wrap_slot.h"
 
 namespace holdfast::importer {
 
@@ -17,6 +19,25 @@ struct Progress {
   std::string phase;  // "hashing", "waiting", "converting", "finishing"
   std::uint64_t done_bytes = 0;
   std::uint64_t total_bytes = 0;
+};
+
+// Where the keys of sealed packs come from. Implemented over the key holder by the composition
+// root; the process that imports sees none of them. Thread-compatible.
+class PackKeys {
+ public:
+  PackKeys() = default;
+  PackKeys(const PackKeys&) = delete;
+  PackKeys& operator=(const PackKeys&) = delete;
+  virtual ~PackKeys() = default;
+
+  struct NewKey {
+    // A socket from which a child reads one message with the key (vault::receive_data_key). The
+    // other end is the key holder's, which has sent it already or will at once.
+    platform::UniqueFd message;
+    vault::WrapSlot slot;  // the key, wrapped for this model
+  };
+  // A new data key for a pack of that model.
+  virtual Result<NewKey> new_key(const vault::ModelId& model_id) = 0;
 };
 
 struct ImportOptions {
@@ -30,6 +51,8 @@ struct ImportOptions {
   std::optional<std::string> template_text;
   std::string template_name;
   unsigned threads = 1;
+  // Seals the pack with a key from here; null: it is not sealed.
+  PackKeys* keys = nullptr;
   // The program that is started as the jailed child (holdfast-engine); empty: beside the running
   // executable.
   std::string engine_program;
@@ -41,7 +64,8 @@ struct ImportOptions {
 
 struct ImportResult {
   registry::ModelRecord model;
-  bool was_there = false;  // nothing was converted: the same bytes had been imported before
+  bool was_there = false;  // nothing was converted: the same bytes had been imported before, and
+                           // sealed or not as is asked for now
 };
 
 // Errors: kNotFound, kInvalidArgument for the path; what the file deserves (kCorrupt, kUnsupported,

@@ -34,6 +34,8 @@ class File final : public OpenFile {
   static Result<File> from_fd(UniqueFd fd);
   // A new file for reading and writing; kConflict where it exists.
   static Result<File> create(const std::string& path, unsigned mode);
+  // An existing regular file for reading and writing; as open_read otherwise.
+  static Result<File> open_update(const std::string& path);
   // An existing or new file, cut to nothing.
   static Result<File> create_or_replace(const std::string& path, unsigned mode);
 

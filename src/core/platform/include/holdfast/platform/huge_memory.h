@@ -28,9 +28,16 @@ class MemoryBudget {
   std::atomic<std::uint64_t> used_bytes_ = 0;
 };
 
+// Whether pages stay out of swap.
+enum class MemoryLock : std::uint8_t {
+  kOff,
+  kBestEffort,  // where the limit on locked memory allows it; LargeBuffer::locked() tells
+  kRequired,    // else allocate() fails
+};
+
 struct LargeBufferOptions {
-  bool huge_pages = true;         // MADV_HUGEPAGE; a hint that the kernel may ignore
-  bool lock = false;              // mlock; failure is an error of allocate()
+  bool huge_pages = true;  // MADV_HUGEPAGE; a hint that the kernel may ignore
+  MemoryLock lock = MemoryLock::kOff;
   bool keep_out_of_dumps = true;  // MADV_DONTDUMP and MADV_DONTFORK
 };
 
@@ -40,7 +47,8 @@ inline constexpr std::size_t kLargeBufferAlignment = std::size_t{2} << 20;
 // first decides the NUMA node. Thread-compatible.
 class LargeBuffer {
  public:
-  // kExhausted where the budget, the address space or (with lock) the lockable memory is too small.
+  // kExhausted where the budget, the address space or (with kRequired) the lockable memory is too
+  // small.
   // `bytes` may be 0. `budget` may be null: then nothing is counted.
   static Result<LargeBuffer> allocate(std::uint64_t bytes, MemoryBudget* budget,
                                       const LargeBufferOptions& options = {});
@@ -55,6 +63,7 @@ class LargeBuffer {
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }
   std::size_t size() const { return size_; }
+  bool locked() const { return locked_; }
   MutableBytes bytes() { return {data_, size_}; }
   ByteView view() const { return {data_, size_}; }
   // Gives the pages back to the system and keeps the addresses: reads give zeros again.
@@ -68,6 +77,12 @@ class LargeBuffer {
   std::size_t mapping_bytes_ = 0;
   MemoryBudget* budget_ = nullptr;
   std::uint64_t budgeted_bytes_ = 0;
+  bool locked_ = false;
 };
+
+// Raises this process's limit on locked memory as far as its privileges allow: to the hard limit,
+// or to none. Children inherit it, and it stays when privileges are given up. What is then allowed,
+// in bytes; ~0 for any amount.
+std::uint64_t raise_locked_memory_limit();
 
 }  // namespace holdfast::platform

@@ -50,10 +50,12 @@ class PagedKvCache {
   }
 
   // A cache of `pages` pages (memory is committed as pages are first written). kInvalidArgument for
-  // an empty or absurd layout, kExhausted if the memory cannot be had.
+  // an empty or absurd layout, kExhausted if the memory cannot be had, or not be locked as `lock`
+  // demands.
   // `budget` may be null; otherwise it outlives the cache.
-  static Result<std::unique_ptr<PagedKvCache>> create(const KvLayout& layout, std::size_t pages,
-                                                      platform::MemoryBudget* budget = nullptr);
+  static Result<std::unique_ptr<PagedKvCache>> create(
+      const KvLayout& layout, std::size_t pages, platform::MemoryBudget* budget = nullptr,
+      platform::MemoryLock lock = platform::MemoryLock::kOff);
   ~PagedKvCache();
   PagedKvCache(const PagedKvCache&) = delete;
   PagedKvCache& operator=(const PagedKvCache&) = delete;
@@ -93,6 +95,8 @@ class PagedKvCache {
 
   const KvLayout& layout() const { return layout_; }
   std::size_t pages_total() const { return pages_total_; }
+  // Whether its memory stays out of swap.
+  bool locked() const { return memory_.locked(); }
   // Neither in use nor kept.
   std::size_t pages_free() const { return free_.size(); }
   // Of which sequences hold at least one reference. The rest of what is not free is kept only.

@@ -27,7 +27,11 @@ struct EngineProcessOptions {
   std::string program;            // path of holdfast-engine
   platform::UniqueFd pack;        // the model, open for reading
   platform::UniqueFd draft_pack;  // the model that guesses for it, if config says so
-  json::Object config;            // of wire::Load: threads, context, kv_type, ...
+  // Where these are sealed: sockets from which the engine reads their keys (vault::content_keys.h).
+  // Whoever holds the other ends has sent them already or sends them at once.
+  platform::UniqueFd keys;
+  platform::UniqueFd draft_keys;
+  json::Object config;  // of wire::Load: threads, context, kv_type, ...
   std::chrono::milliseconds load_timeout{600'000};
   bool verbose = false;  // the child's log goes to standard error
   // Set from another thread, it ends a start that is under way with kCancelled.

@@ -105,8 +105,8 @@ class Store {
   // source; kExhausted where the disk has no room.
   Result<std::unique_ptr<Staging>> stage(const crypto::Sha256Digest& source,
                                          std::uint64_t bytes_expected);
-  // Syncs the staged pack, verifies its header, moves it to its address and makes `name` point to
-  // it.
+  // Syncs the staged pack, verifies its header (and index, where it is not sealed), moves it to its
+  // address and makes `name` point to it. kInternal for a sealed pack without a wrap slot.
   Result<ModelRecord> publish(std::unique_ptr<Staging> staging, const ModelName& name,
                               const crypto::Sha256Digest& source, std::string_view variant,
                               const ModelFacts& facts);

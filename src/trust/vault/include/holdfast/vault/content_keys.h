@@ -1,5 +1,6 @@
-// The keys of one sealed pack, and the one message that carries them from the key holder to an
-// engine. Formats: docs/formats/pack.md, "Keys" and "Content key message".
+// The keys of one sealed pack, and the messages in which the key holder hands them out: content
+// keys to an engine, a new data key to an importer. Formats: docs/formats/pack.md, "Keys" and "Key
+// messages".
 #pragma once
 
 #include <array>
@@ -9,7 +10,8 @@
 #include "holdfast/base/result.h"
 #include "holdfast/crypto/aead.h"
 #include "holdfast/crypto/secret.h"
-#include "holdfast/vault/pack_format.h"
+#include "holdfast/platform/clock.h"
+#include "holdfast/vault/model_id.h"
 
 namespace holdfast::vault {
 
@@ -32,27 +34,50 @@ struct ContentKeys {
 Result<ContentKeys> derive_content_keys(const crypto::Secret& dek, crypto::AeadAlgorithm algorithm,
                                         const Salt& salt, const ModelId& model_id);
 
-// The message: "HFCK" | be16 1 | u8 alg | u8 0 | FK[32] | prefix[7] | HK[32] | 0.
-inline constexpr std::size_t kContentKeyMessageBytes = 80;
-
-// The message's bytes in ordinary memory, which system calls can read (they do not read
+// A message's bytes in ordinary memory, which system calls can read (they do not read
 // memfd_secret); wiped at its end. Thread-compatible.
-class ContentKeyMessage {
+template <std::size_t kBytes>
+class KeyMessage {
  public:
-  ContentKeyMessage() = default;
-  explicit ContentKeyMessage(const ContentKeys& keys);
-  ContentKeyMessage(const ContentKeyMessage&) = delete;
-  ContentKeyMessage& operator=(const ContentKeyMessage&) = delete;
-  ~ContentKeyMessage();
+  KeyMessage() = default;
+  KeyMessage(const KeyMessage&) = delete;
+  KeyMessage& operator=(const KeyMessage&) = delete;
+  ~KeyMessage() { platform::wipe(bytes_); }
 
   ByteView view() const { return bytes_; }
   MutableBytes bytes() { return bytes_; }
+
+ private:
+  std::array<std::byte, kBytes> bytes_{};
+};
+
+// "HFCK" | be16 1 | u8 alg | u8 0 | FK[32] | prefix[7] | HK[32] | 0
+inline constexpr std::size_t kContentKeyMessageBytes = 80;
+class ContentKeyMessage : public KeyMessage<kContentKeyMessageBytes> {
+ public:
+  ContentKeyMessage() = default;
+  explicit ContentKeyMessage(const ContentKeys& keys);
   // kCorrupt for anything but a whole, valid message; kUnsupported for another version or
   // algorithm.
   Result<ContentKeys> decode() const;
-
- private:
-  std::array<std::byte, kContentKeyMessageBytes> bytes_{};
 };
+
+// "HFDK" | be16 1 | be16 0 | DEK[32]
+inline constexpr std::size_t kDataKeyMessageBytes = 40;
+class DataKeyMessage : public KeyMessage<kDataKeyMessageBytes> {
+ public:
+  DataKeyMessage() = default;
+  // Precondition: 32 bytes.
+  explicit DataKeyMessage(const crypto::Secret& dek);
+  // As ContentKeyMessage::decode().
+  Result<crypto::Secret> decode() const;
+};
+
+// One message over a connected socket. kUnavailable where the other side is gone, kDeadline, kIo;
+// errors of decoding.
+Status send_content_keys(int fd, const ContentKeys& keys, platform::Deadline deadline);
+Result<ContentKeys> receive_content_keys(int fd, platform::Deadline deadline);
+Status send_data_key(int fd, const crypto::Secret& dek, platform::Deadline deadline);
+Result<crypto::Secret> receive_data_key(int fd, platform::Deadline deadline);
 
 }  // namespace holdfast::vault

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,7 +11,10 @@
 
 #include "holdfast/base/bytes.h"
 #include "holdfast/base/result.h"
+#include "holdfast/crypto/aead.h"
 #include "holdfast/crypto/sha256.h"
+#include "holdfast/vault/model_id.h"
+#include "holdfast/vault/wrap_slot.h"
 
 namespace holdfast::vault {
 
@@ -38,12 +42,11 @@ enum class ObjectKind : std::uint8_t {
   kModelCard = 7,
 };
 
-using Salt = std::array<std::byte, 32>;
-using ModelId = std::array<std::byte, 16>;
 using Tag = std::array<std::byte, kTagBytes>;
 
-// The fields of a header that is not sealed (alg 0); lengths that follow from others are computed.
+// The fields of a header; lengths that follow from others are computed.
 struct PackHeader {
+  std::optional<crypto::AeadAlgorithm> seal;  // nullopt: alg 0, not sealed
   std::uint64_t plaintext_len = 0;
   std::uint64_t index_off = 0;
   std::uint64_t index_len = 0;
@@ -57,6 +60,8 @@ struct PackHeader {
   std::uint32_t min_version = 0;
   std::uint64_t model_version = 0;
   std::uint64_t created = 0;
+  crypto::Sha256Digest mac{};  // HM; zero in packs that are not sealed
+  WrapSlots slots{};           // under no tag but their own; unused in packs that are not sealed
 
   // The last chunk may be shorter, down to one byte.
   std::uint64_t n_chunks() const { return (plaintext_len + kChunkBytes - 1) / kChunkBytes; }
@@ -109,11 +114,22 @@ crypto::Sha256Digest source_digest(std::span<const crypto::Sha256Digest> files);
 Salt pack_salt(const crypto::Sha256Digest& source);
 ModelId pack_model_id(const crypto::Sha256Digest& source);
 
+// What says which keys open a pack; nothing of it is authenticated yet.
+struct PackIdentity {
+  std::optional<crypto::AeadAlgorithm> seal;  // nullopt: no keys are needed
+  Salt salt{};
+  ModelId model_id{};
+};
+// From a header's bytes. kCorrupt for what is no pack; kUnsupported for another version.
+Result<PackIdentity> decode_identity(ByteView bytes);
+
 // 4096 bytes.
 Bytes encode_header(const PackHeader& header);
 // Checks every field against the others and every reserved byte against zero. kCorrupt names the
-// field; kUnsupported for another version and for sealed packs.
+// field; kUnsupported for another version. Whether a sealed header is genuine, its MAC says.
 Result<PackHeader> decode_header(ByteView bytes);
+// HM: HMAC-SHA-256 under the header key of the first 992 bytes. Precondition: at least so many.
+crypto::Sha256Digest header_mac(ByteView header, const crypto::Secret& header_key);
 // The content address of a pack. Precondition: at least 992 bytes.
 crypto::Sha256Digest header_digest(ByteView header);
 // Tag of one chunk of a pack that is not sealed.

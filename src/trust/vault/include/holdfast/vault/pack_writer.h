@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "holdfast/platform/entropy.h"
 #include "holdfast/platform/file.h"
+#include "holdfast/platform/huge_memory.h"
 #include "holdfast/vault/pack_format.h"
 
 namespace holdfast::vault {
@@ -27,22 +30,76 @@ struct PlannedTensor {
 // Everything about a pack but the tensors' bytes. Offsets, index and header follow from it.
 struct PackPlan {
   crypto::Sha256Digest source_digest{};
+  crypto::Sha256Digest oms_root{};  // zero: unsigned
+  std::uint32_t policy_label = 0;
+  std::uint32_t min_version = 0;
+  std::uint64_t model_version = 0;
   std::vector<PlannedObject> objects;
   std::vector<PlannedTensor> tensors;  // in the order in which they will be written
 };
 
+// How a pack is sealed. Wrap slots are filled later (pack_slots.h).
+struct SealPlan {
+  crypto::Secret dek;  // 32 bytes, of this pack alone
+  crypto::AeadAlgorithm algorithm = crypto::AeadAlgorithm::kAes256Gcm;
+  Salt salt{};
+  std::uint64_t created = 0;  // Unix seconds
+
+  // With a random salt and what is fastest here. kIo where there is no entropy.
+  static Result<SealPlan> make(crypto::Secret dek, platform::Entropy& entropy,
+                               std::uint64_t created);
+};
+
+class ChunkCipher;
+
+// The lower half of a writer: a header, then whole chunks in order, sealed on their way out. Tags
+// and header are written last, so an interrupted file never opens. Owned by one thread; `out` must
+// outlive it.
+class ChunkWriter {
+ public:
+  // `header` says everything but what sealing decides (alg, salt, created, HM); without `seal` the
+  // pack is not sealed, and salt and created are those that follow from the source. kExhausted
+  // where no memory can be locked for keys.
+  static Result<ChunkWriter> begin(platform::OpenFile& out, PackHeader header,
+                                   const SealPlan* seal);
+  ChunkWriter(ChunkWriter&&) noexcept;
+  ChunkWriter& operator=(ChunkWriter&&) noexcept;
+  ~ChunkWriter();
+
+  const PackHeader& header() const { return header_; }
+  const crypto::Sha256Digest& header_digest() const { return header_digest_; }
+  // The next chunk; where the pack is sealed, its plaintext is overwritten. kExhausted when the
+  // disk is full, else kIo.
+  Status write(MutableBytes chunk);
+  // Precondition: every chunk was written. The caller syncs the file.
+  Status finish();
+
+ private:
+  explicit ChunkWriter(platform::OpenFile& out);
+  platform::OpenFile* out_;
+  PackHeader header_;
+  crypto::Sha256Digest header_digest_{};
+  std::unique_ptr<ChunkCipher> cipher_;  // of a sealed pack
+  Bytes tags_;
+};
+
+// Memory for one chunk of plaintext: not in dumps, and not in swap where that can be had.
+Result<platform::LargeBuffer> chunk_buffer();
+
 // The layout comes first: the header digest, which seeds every tag, depends on lengths and object
-// digests alone. Then the payload streams through a buffer of one chunk. Tags and header are
-// written last, so an interrupted file never opens. Owned by one thread; `out` must outlive it.
+// digests alone. Then the payload streams through a buffer of one chunk. Owned by one thread; `out`
+// must outlive it.
 class PackWriter {
  public:
   // kInvalidArgument for a plan that breaks the format (names, counts, empty entries). `out` must
-  // be empty.
-  static Result<PackWriter> begin(platform::OpenFile& out, PackPlan plan);
+  // be empty. Without `seal` the pack is not sealed, and the same plan gives the same bytes.
+  static Result<PackWriter> begin(platform::OpenFile& out, PackPlan plan,
+                                  const SealPlan* seal = nullptr);
 
   // Final size of the file, known from the start.
-  std::uint64_t file_bytes() const { return header_.file_bytes(); }
-  const crypto::Sha256Digest& header_digest() const { return header_digest_; }
+  std::uint64_t file_bytes() const { return chunks_.header().file_bytes(); }
+  const PackHeader& header() const { return chunks_.header(); }
+  const crypto::Sha256Digest& header_digest() const { return chunks_.header_digest(); }
 
   // The next bytes of the tensors in their order; a piece lies within one tensor. kExhausted when
   // the disk is full, else kIo. Precondition: no more than the current tensor still lacks.
@@ -52,24 +109,22 @@ class PackWriter {
   Status finish();
 
  private:
-  explicit PackWriter(platform::OpenFile& out) : out_(&out) {}
-  Status plan_layout(PackPlan& plan);
+  struct Layout;  // header, index and offsets of a plan
+  static Result<Layout> plan_layout(PackPlan& plan);
+  PackWriter(ChunkWriter chunks, platform::LargeBuffer chunk, Layout layout);
   Status write_objects(const PackPlan& plan);
   Status put(ByteView bytes);
   Status pad_to(std::uint64_t offset);
   Status flush_chunk();
 
-  platform::OpenFile* out_;
-  PackHeader header_;
-  Bytes header_bytes_;
-  crypto::Sha256Digest header_digest_{};
+  ChunkWriter chunks_;
   Bytes index_bytes_;
   std::vector<std::uint64_t> tensor_begins_;  // in writing order
   std::vector<std::uint64_t> tensor_ends_;
   std::size_t current_ = 0;
   std::uint64_t position_ = 0;  // in the payload
-  Bytes chunk_;
-  Bytes tags_;
+  platform::LargeBuffer chunk_;
+  std::size_t chunk_used_ = 0;
 };
 
 }  // namespace holdfast::vault

@@ -10,7 +10,7 @@
 #include "holdfast/base/result.h"
 #include "holdfast/crypto/aead.h"
 #include "holdfast/crypto/secret.h"
-#include "holdfast/vault/pack_format.h"
+#include "holdfast/vault/model_id.h"
 
 namespace holdfast::vault {
 
