@@ -103,6 +103,11 @@ Result<CustodyStatus> Custody::status() {
   return out;
 }
 
+Result<keyring::HolderStatus> Custody::holder() {
+  const std::lock_guard guard(mutex_);
+  return holder_status();
+}
+
 // The secret of a factor that needs nobody.
 Result<platform::UniqueFd> Custody::automatic_secret(const Factor& factor) const {
   if (factor.kind == FactorKind::kTpm2) return platform::UniqueFd();
@@ -197,8 +202,16 @@ Status Custody::ensure_open() {
 }
 
 Status Custody::open_locked() {
-  HF_TRY_ASSIGN(const keyring::HolderStatus before, holder_status());
-  if (before.open) return ok_status();
+  HF_TRY_ASSIGN(const keyring::HolderStatus holder, holder_status());
+  if (holder.open) return ok_status();
+  if (holder.stay_sealed) {
+    return unavailable("an operator sealed the keyring").with_hint("open it: holdfast seal unseal");
+  }
+  return open_by_itself();
+}
+
+// With slots that need nobody, also after an operator sealed it.
+Status Custody::open_by_itself() {
   HF_TRY_ASSIGN(const auto lock, store_.lock());
   HF_TRY_ASSIGN(const keyring::HolderStatus now, holder_status());
   if (now.open) return ok_status();  // another command opened it meanwhile
@@ -218,7 +231,7 @@ Status Custody::open_locked() {
 
 Status Custody::unseal(const AskSecret& ask) {
   const std::lock_guard guard(mutex_);
-  if (open_locked().ok()) return ok_status();
+  if (open_by_itself().ok()) return ok_status();
   HF_TRY_ASSIGN(const auto lock, store_.lock());
   HF_TRY_ASSIGN(const Current current, read_current());
   Status last = no_slot_opens("");
@@ -238,7 +251,9 @@ Status Custody::unseal(const AskSecret& ask) {
 
 Status Custody::seal() {
   const std::lock_guard guard(mutex_);
-  HF_TRY(call(Op::kSeal, ByteWriter()));
+  ByteWriter by_operator;
+  by_operator.be<std::uint8_t>(1);
+  HF_TRY(call(Op::kSeal, by_operator));
   return ok_status();
 }
 

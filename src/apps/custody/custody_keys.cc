@@ -71,21 +71,22 @@ Status Custody::replace_deks(const std::vector<WrappedRow>& rows, const std::vec
   return table_.remove_other_epochs(purpose::kDekWeights, epoch);
 }
 
-Result<Bytes> Custody::give_dek(const vault::ModelId& model, int fd, bool fresh) {
+Result<Bytes> Custody::give_dek(const vault::ModelId& model, int fd, DekChoice choice,
+                                ByteView blob) {
   const std::lock_guard guard(mutex_);
   HF_TRY(open_locked());
+  if (choice != DekChoice::kStored) return call(Op::kGiveDek, model_body(model, blob), fd);
   // Under the lock, so that a rotation wraps this key again too.
   HF_TRY_ASSIGN(const auto lock, store_.lock());
   HF_TRY_ASSIGN(const auto known, table_.find(purpose::kDekWeights, model));
-  const bool reuse = known && !fresh;
   HF_TRY_ASSIGN(
-      const Bytes blob,
-      call(Op::kGiveDek, model_body(model, reuse ? ByteView(known->blob) : ByteView()), fd));
-  if (reuse || fresh) return blob;
-  HF_TRY_ASSIGN(const std::uint32_t epoch, keyring::parent_epoch_of(blob));
+      Bytes wrapped,
+      call(Op::kGiveDek, model_body(model, known ? ByteView(known->blob) : ByteView()), fd));
+  if (known) return wrapped;
+  HF_TRY_ASSIGN(const std::uint32_t epoch, keyring::parent_epoch_of(wrapped));
   HF_TRY(table_.put(
-      {std::string(purpose::kDekWeights), Bytes(model.begin(), model.end()), epoch, blob}));
-  return blob;
+      {std::string(purpose::kDekWeights), Bytes(model.begin(), model.end()), epoch, wrapped}));
+  return wrapped;
 }
 
 Status Custody::adopt_dek(const vault::ModelId& model, ByteView blob) {

@@ -71,7 +71,9 @@ Status Custody::create(NewSlot slot) {
   HF_TRY_ASSIGN(const SlotKeys keys, enrol(slot, plan));
   ByteWriter body;
   keyholder::append_lp(body, keyring::encode_slot_plan(plan));
-  HF_TRY(call(Op::kSeal, ByteWriter()));
+  ByteWriter by_us;
+  by_us.be<std::uint8_t>(0);
+  HF_TRY(call(Op::kSeal, by_us));
   HF_TRY_ASSIGN(const Bytes file, call(Op::kCreate, body, keys.fd()));
   HF_TRY(store_file(file, 1));
   HF_TRY_ASSIGN(const Current current, read_current());

@@ -22,7 +22,9 @@ Result<keyring::HolderStatus> decode_status(ByteView reply) {
   HF_TRY_ASSIGN(s.irk_epoch, in.be<std::uint32_t>());
   HF_TRY_ASSIGN(const ByteView slot, in.take(s.slot.size()));
   HF_TRY_ASSIGN(const std::uint8_t secret_file, in.be<std::uint8_t>());
+  HF_TRY_ASSIGN(const std::uint8_t stay_sealed, in.be<std::uint8_t>());
   s.open = open == 1;
+  s.stay_sealed = stay_sealed == 1;
   s.memory_is_secret_file = secret_file == 1;
   std::copy(instance.begin(), instance.end(), s.instance_id.begin());
   std::copy(slot.begin(), slot.end(), s.slot.begin());

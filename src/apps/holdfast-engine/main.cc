@@ -34,6 +34,9 @@ int main(int argc, char** argv) {
   if (mode == "quantize" && argc > 2) {
     return run_converter(argv[2], holdfast::importer::run_quantize_jailed);
   }
+  if (mode == "seal" && argc > 2) {
+    return run_converter(argv[2], holdfast::importer::run_seal_jailed);
+  }
   std::fputs("holdfast-engine is started by holdfast, not by hand; see `holdfast --help`\n",
              stderr);
   return 2;

@@ -21,8 +21,8 @@ Status run(bool with_listener) {
   if (with_listener) profile.keep_fds.push_back(kListenerFd);
   profile.threads_max = 1;
   HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(profile));
-  HF_TRY(send_frame(kControlFd, encode_reply(Bytes()), -1,
-                    platform::Deadline::after(kHelloPatience)));
+  HF_TRY(
+      send_frame(kControlFd, encode_reply(Bytes()), -1, platform::Deadline::after(kHelloPatience)));
   platform::SystemEntropy entropy;
   keyring::Holder holder(entropy, platform::system_clock());
   return serve_holder(holder, kControlFd, with_listener ? kListenerFd : -1);

@@ -1,5 +1,7 @@
 #include "holdfast/keyholder/service.h"
 
+#include <algorithm>
+
 #include "holdfast/keyholder/link.h"
 #include "holdfast/vault/content_keys.h"
 
@@ -66,6 +68,7 @@ Bytes encode_status(const keyring::HolderStatus& s) {
   ByteWriter out;
   out.be<std::uint8_t>(s.open ? 1 : 0).raw(s.instance_id).be(s.generation).be(s.irk_epoch);
   out.raw(s.slot).be<std::uint8_t>(s.memory_is_secret_file ? 1 : 0);
+  out.be<std::uint8_t>(s.stay_sealed ? 1 : 0);
   return std::move(out).take();
 }
 
@@ -83,9 +86,11 @@ Result<Bytes> Service::handle(ByteView request, const platform::UniqueFd& fd) {
   switch (op) {
     case Op::kStatus:
       return encode_status(holder_.status());
-    case Op::kSeal:
-      holder_.seal();
+    case Op::kSeal: {
+      HF_TRY_ASSIGN(const std::uint8_t by_operator, in.be<std::uint8_t>());
+      holder_.seal(by_operator == 1);
       return Bytes();
+    }
     case Op::kCreate:
     case Op::kOpen:
     case Op::kAddSlot:
@@ -206,7 +211,7 @@ Result<Bytes> Service::use_deks(Op op, ByteReader& in, int fd) {
   if (op == Op::kGiveDek) {
     HF_TRY(at_end(in));
     HF_TRY_ASSIGN(const keyring::Holder::DataKey dek, holder_.give_dek(model, blob));
-    HF_TRY(send_secret(fd, dek.key.view(), secret_deadline()));
+    HF_TRY(vault::send_data_key(fd, dek.key, secret_deadline()));
     return dek.blob;
   }
   HF_TRY_ASSIGN(const crypto::Secret dek, holder_.unwrap_dek(model, blob));
@@ -222,8 +227,7 @@ Result<Bytes> Service::use_deks(Op op, ByteReader& in, int fd) {
   if (!algorithm) return unsupported("the pack is sealed with an unknown algorithm");
   HF_TRY_ASSIGN(const vault::ContentKeys keys,
                 vault::derive_content_keys(dek, *algorithm, salt, model));
-  const vault::ContentKeyMessage message(keys);
-  HF_TRY(send_secret(fd, message.view(), secret_deadline()));
+  HF_TRY(vault::send_content_keys(fd, keys, secret_deadline()));
   return Bytes();
 }
 

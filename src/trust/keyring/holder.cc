@@ -47,6 +47,7 @@ Bytes epoch_id(std::uint32_t epoch) {
 
 HolderStatus Holder::status() const {
   HolderStatus s;
+  s.stay_sealed = stay_sealed_;
   if (!opened_) return s;
   s.open = true;
   s.instance_id = opened_->instance_id;
@@ -126,7 +127,8 @@ Status Holder::open(ByteView file, const SlotSecret& secret, std::uint64_t gener
   return ok_status();
 }
 
-void Holder::seal() {
+void Holder::seal(bool by_operator) {
+  stay_sealed_ = by_operator;
   opened_.reset();
   next_.reset();
   keys_.clear();

@@ -1,5 +1,7 @@
 #include "holdfast/keyring/root_key.h"
 
+#include <algorithm>
+
 #include "holdfast/base/check.h"
 #include "holdfast/crypto/aead.h"
 #include "holdfast/crypto/constant_time.h"

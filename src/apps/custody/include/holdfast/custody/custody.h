@@ -43,6 +43,12 @@ struct NewSlot {
   bool recovery = false;
   std::vector<FactorInput> factors;  // one, or two that open together
 };
+// Which data key give_dek() gives.
+enum class DekChoice : std::uint8_t {
+  kStored,  // the model's own; a new one is made and stored where it has none
+  kFresh,   // a new one, for adopt_dek() later
+  kOfBlob,  // that of the blob that is passed
+};
 // The secret of a factor of that slot; an invalid descriptor where the operator has none.
 using AskSecret =
     std::function<Result<platform::UniqueFd>(const keyring::SlotPlan& slot, std::size_t factor)>;
@@ -64,6 +70,8 @@ class Custody {
   bool exists() const { return store_.exists(); }
   const CustodyOptions& options() const { return options_; }
   Result<CustodyStatus> status();
+  // Asks the holder alone: cheap enough for every second.
+  Result<keyring::HolderStatus> holder();
 
   // The first keyring, with one slot. kConflict where there is one.
   Status create(NewSlot slot);
@@ -88,9 +96,10 @@ class Custody {
   // A new kek.weights; every data key is wrapped under it and the old one destroyed. Data keys.
   Result<std::size_t> rotate_kek();
 
-  // Sends the model's data key (32 bytes) to `fd`: a new one where it has none, or with `fresh`.
-  // The wrapped key; without `fresh` it is stored before this returns.
-  Result<Bytes> give_dek(const vault::ModelId& model, int fd, bool fresh = false);
+  // Sends a data key of the model (vault::send_data_key) to `fd`. The wrapped key, which with
+  // kStored is in the database before this returns.
+  Result<Bytes> give_dek(const vault::ModelId& model, int fd, DekChoice choice = DekChoice::kStored,
+                         ByteView blob = {});
   // The wrapped key of a fresh data key becomes the model's.
   Status adopt_dek(const vault::ModelId& model, ByteView blob);
   // The stored wrapped key. kNotFound.
@@ -125,6 +134,7 @@ class Custody {
   Result<keyring::HolderStatus> holder_status();
   Result<Bytes> call(keyholder::Op op, const ByteWriter& body, int fd = -1);
   Status open_locked();
+  Status open_by_itself();
   Status open_with(const Current& current, const keyring::SlotPlan& slot, const SlotKeys& keys);
   Status collect(const keyring::SlotPlan& slot, const AskSecret& ask, SlotKeys& keys);
   Result<platform::UniqueFd> automatic_secret(const keyring::Factor& factor) const;

@@ -21,4 +21,8 @@ Status run_import(platform::UniqueFd control);
 // parts and the importance matrix.
 Status run_quantize_jailed(unsigned n_inputs);
 
+// The child of reseal.h, as run_import_jailed(): the pack, then its content keys where there are two
+// inputs; the output, then the new data key.
+Status run_seal_jailed(unsigned n_inputs);
+
 }  // namespace holdfast::importer

@@ -15,14 +15,14 @@
 #include "holdfast/keyring/wrapped_key.h"
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/entropy.h"
-#include "holdfast/vault/pack_format.h"
+#include "holdfast/vault/model_id.h"
 
 namespace holdfast::keyring {
 
 // Child keys that are held at once: KEK epochs, peppers, import and column keys.
 inline constexpr std::size_t kHeldKeysMax = 256;
 // Wrong secrets in a row before the next try has to wait, and the longest wait.
-inline constexpr std::uint32_t kFreeAttempts = 3;
+inline constexpr std::uint32_t kFreeAttempts = 5;
 inline constexpr std::chrono::seconds kAttemptWaitMax{60};
 
 struct HolderStatus {
@@ -32,6 +32,7 @@ struct HolderStatus {
   std::uint32_t irk_epoch = 0;
   SlotId slot{};  // that opened it
   bool memory_is_secret_file = false;
+  bool stay_sealed = false;  // an operator sealed it: only an operator opens it again
 };
 
 struct SlotSecret {
@@ -57,8 +58,8 @@ class Holder {
   // kDenied as unwrap_root(); kCorrupt for a wrong MAC, and for a file older than `generation_min`,
   // or than one that was open here before; kExhausted while the next try has to wait.
   Status open(ByteView file, const SlotSecret& secret, std::uint64_t generation_min);
-  // Wipes every key.
-  void seal();
+  // Wipes every key. Where an operator asked for it, status() says so until the next open().
+  void seal(bool by_operator = false);
 
   // The file with the change, its generation one higher; nothing changes here. The caller stores it
   // and then says accept().
@@ -132,6 +133,7 @@ class Holder {
   std::map<KeyName, crypto::Secret> keys_;
   crypto::Secret cache_key_;  // random per process, never stored
   std::uint64_t generation_seen_ = 0;
+  bool stay_sealed_ = false;
   std::uint32_t failures_ = 0;
   std::int64_t next_attempt_ns_ = 0;
 };
