@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "holdfast/base/bytes.h"
+#include "keyring.h"
 
 namespace holdfast::cli {
 
@@ -14,9 +15,13 @@ constexpr auto kFreshFor = std::chrono::milliseconds(250);
 
 }  // namespace
 
-StoreCatalog::StoreCatalog(std::shared_ptr<registry::Store> store, config::Map aliases,
+StoreCatalog::StoreCatalog(std::shared_ptr<registry::Store> store,
+                           std::shared_ptr<custody::Custody> custody, config::Map aliases,
                            std::uint64_t context_max)
-    : store_(std::move(store)), aliases_(std::move(aliases)), context_max_(context_max) {}
+    : store_(std::move(store)),
+      custody_(std::move(custody)),
+      aliases_(std::move(aliases)),
+      context_max_(context_max) {}
 
 StoreCatalog::Entry StoreCatalog::make_entry(const registry::ModelRecord& r) const {
   backend::ModelFacts f;
@@ -80,6 +85,12 @@ Result<platform::UniqueFd> StoreCatalog::open_pack(const backend::ModelFacts& mo
   HF_TRY_ASSIGN(const registry::ModelRecord record, store_->resolve(model.id));
   HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record));
   return platform::duplicate(*file);
+}
+
+Result<platform::UniqueFd> StoreCatalog::open_keys(const backend::ModelFacts& model) {
+  HF_TRY_ASSIGN(const registry::ModelRecord record, store_->resolve(model.id));
+  HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record));
+  return pack_keys(*custody_, *file);
 }
 
 }  // namespace holdfast::cli

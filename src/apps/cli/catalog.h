@@ -8,6 +8,7 @@
 
 #include "holdfast/backend/native_backend.h"
 #include "holdfast/config/settings.h"
+#include "holdfast/custody/custody.h"
 #include "holdfast/registry/store.h"
 
 namespace holdfast::cli {
@@ -16,13 +17,14 @@ namespace holdfast::cli {
 // that an import shows without a restart. Owner: serve. Thread-safe.
 class StoreCatalog final : public backend::ModelCatalog {
  public:
-  // `aliases` is models.aliases: other name to model.
-  StoreCatalog(std::shared_ptr<registry::Store> store, config::Map aliases,
-               std::uint64_t context_max);
+  // `aliases` is models.aliases: other name to model. `custody` has the keys of sealed packs.
+  StoreCatalog(std::shared_ptr<registry::Store> store, std::shared_ptr<custody::Custody> custody,
+               config::Map aliases, std::uint64_t context_max);
 
   std::vector<backend::ModelFacts> list() override;
   Result<backend::ModelFacts> resolve(std::string_view name) override;
   Result<platform::UniqueFd> open_pack(const backend::ModelFacts& model) override;
+  Result<platform::UniqueFd> open_keys(const backend::ModelFacts& model) override;
   void set_aliases(config::Map aliases);
 
  private:
@@ -34,6 +36,7 @@ class StoreCatalog final : public backend::ModelCatalog {
   Entry make_entry(const registry::ModelRecord& record) const;
 
   const std::shared_ptr<registry::Store> store_;
+  const std::shared_ptr<custody::Custody> custody_;
   config::Map aliases_;  // guarded by mutex_
   const std::uint64_t context_max_;
   std::mutex mutex_;

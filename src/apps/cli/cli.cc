@@ -66,6 +66,7 @@ struct Tree {
     add_store(registrar);
     add_server(registrar);
     add_key(registrar);
+    add_seal(registrar);
     add_tokenize(registrar);
     add_route(registrar);
     add_eval(registrar);

@@ -47,6 +47,7 @@ void add_tokenize(Registrar& r);
 void add_route(Registrar& r);  // route ls
 void add_run(Registrar& r);    // run, chat
 void add_serve(Registrar& r);
+void add_seal(Registrar& r);
 void add_server(Registrar& r);  // ps, load, unload
 void add_key(Registrar& r);
 void add_eval(Registrar& r);

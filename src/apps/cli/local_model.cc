@@ -13,6 +13,7 @@
 #include "holdfast/importer/importer.h"
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/filesystem.h"
+#include "keyring.h"
 #include "output.h"
 
 namespace holdfast::cli {
@@ -77,6 +78,15 @@ Result<registry::ModelRecord> import_path(const Context& context, registry::Stor
   options.on_progress = [&bar](const importer::Progress& p) {
     bar.update(p.done_bytes, p.total_bytes);
   };
+  std::unique_ptr<custody::Custody> custody;
+  std::optional<HolderPackKeys> keys;
+  if (!flags.unsealed) {
+    HF_TRY_ASSIGN(custody, open_custody(context));
+  }
+  if (custody != nullptr && seals_packs(context, *custody)) {
+    HF_TRY(custody->ensure_open());
+    options.keys = &keys.emplace(*custody);
+  }
   HF_TRY_ASSIGN(importer::ImportResult result, importer::import_model(store, options));
   if (was_there != nullptr) *was_there = result.was_there;
   return std::move(result.model);
@@ -88,7 +98,7 @@ LocalModel::TemporaryFolder::~TemporaryFolder() {
 }
 
 Result<LocalModel> LocalModel::open(const Context& context, const std::string& model) {
-  LocalModel m;
+  LocalModel m(context);
   HF_TRY_ASSIGN(m.store_, open_store(context));
   if (!looks_like_path(model)) {
     HF_TRY_ASSIGN(m.record_, m.store_->resolve(model));
@@ -101,7 +111,7 @@ Result<LocalModel> LocalModel::open(const Context& context, const std::string& m
 Result<LocalModel> LocalModel::open_private(const Context& context, const std::string& model,
                                             bool vocab_only) {
   if (!looks_like_path(model)) return open(context, model);
-  LocalModel m;
+  LocalModel m(context);
   std::error_code ec;
   std::string path = (std::filesystem::temp_directory_path(ec) / "holdfast-eval-XXXXXX").string();
   if (::mkdtemp(path.data()) == nullptr) return os_error(errno, "make a temporary folder", path);
@@ -109,9 +119,11 @@ Result<LocalModel> LocalModel::open_private(const Context& context, const std::s
   HF_TRY_ASSIGN(m.store_, registry::Store::open(real_files(), platform::system_clock(), path));
   Context quiet = context;
   quiet.flags.no_progress = true;
-  HF_TRY_ASSIGN(m.record_,
-                import_path(quiet, *m.store_, model,
-                            {.name = "model", .vocab_only = vocab_only, .template_name = {}}));
+  HF_TRY_ASSIGN(
+      m.record_,
+      import_path(
+          quiet, *m.store_, model,
+          {.name = "model", .vocab_only = vocab_only, .template_name = {}, .unsealed = true}));
   return m;
 }
 
@@ -120,15 +132,20 @@ Result<platform::UniqueFd> LocalModel::open_pack() const {
   return platform::duplicate(*file);
 }
 
+Result<platform::UniqueFd> LocalModel::open_keys() const {
+  HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record_));
+  return pack_keys(*context_, *file);
+}
+
 Result<Bytes> LocalModel::read_object(vault::ObjectKind kind) const {
   HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record_));
-  HF_TRY_ASSIGN(const vault::PackReader pack, vault::PackReader::open(*file));
+  HF_TRY_ASSIGN(const vault::PackReader pack, open_reader(*context_, *file));
   return pack.read_object(kind);
 }
 
 Result<vault::PackIndex> LocalModel::read_index() const {
   HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record_));
-  HF_TRY_ASSIGN(const vault::PackReader pack, vault::PackReader::open(*file));
+  HF_TRY_ASSIGN(const vault::PackReader pack, open_reader(*context_, *file));
   return pack.index();
 }
 
@@ -145,6 +162,7 @@ Status LocalModel::add_draft(const Context& context, backend::EngineProcessOptio
     return ok_status();
   }
   HF_TRY_ASSIGN(options.draft_pack, draft->open_pack());
+  HF_TRY_ASSIGN(options.draft_keys, draft->open_keys());
   return ok_status();
 }
 
@@ -153,6 +171,7 @@ Result<std::unique_ptr<backend::EngineProcess>> LocalModel::start_engine(
   backend::EngineProcessOptions options;
   HF_TRY_ASSIGN(options.program, engine_program());
   HF_TRY_ASSIGN(options.pack, open_pack());
+  HF_TRY_ASSIGN(options.keys, open_keys());
   options.config = std::move(config);
   HF_TRY(add_draft(context, options));
   options.verbose = context.flags.verbose;

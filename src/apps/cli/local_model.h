@@ -24,6 +24,7 @@ struct ImportFlags {
   std::string name;  // empty: from the file's name
   bool vocab_only = false;
   std::string template_name;  // a bundled family, or a file
+  bool unsealed = false;      // for a store that is thrown away
 };
 
 // Imports with a progress bar. The result tells whether it was there before.
@@ -31,7 +32,7 @@ Result<registry::ModelRecord> import_path(const Context& context, registry::Stor
                                           const std::string& path, const ImportFlags& flags,
                                           bool* was_there = nullptr);
 
-// A store and a model in it. A private store is removed with this object.
+// A store and a model in it. A private store is removed with this object. The context outlives it.
 class LocalModel {
  public:
   // A name, or a path that is imported into the user's store (`run`).
@@ -42,6 +43,8 @@ class LocalModel {
 
   const registry::ModelRecord& record() const { return record_; }
   Result<platform::UniqueFd> open_pack() const;
+  // A socket with its keys; invalid where it is not sealed (keyring.h).
+  Result<platform::UniqueFd> open_keys() const;
   // An object of the pack; kNotFound if it has none.
   Result<Bytes> read_object(vault::ObjectKind kind) const;
   // Its objects and tensors.
@@ -58,8 +61,9 @@ class LocalModel {
     TemporaryFolder& operator=(const TemporaryFolder&) = delete;
     std::string path;
   };
-  LocalModel() = default;
+  explicit LocalModel(const Context& context) : context_(&context) {}
   Status add_draft(const Context& context, backend::EngineProcessOptions& options) const;
+  const Context* context_;                   // outlives it
   std::shared_ptr<TemporaryFolder> folder_;  // destroyed after the store
   std::shared_ptr<registry::Store> store_;
   registry::ModelRecord record_;

@@ -59,6 +59,9 @@ Loaded NativeBackend::Impl::start_engine(const ModelFacts& facts) {
   auto pack = catalog->open_pack(facts);
   if (!pack.ok()) return failure_of(pack.error());
   o.pack = std::move(*pack);
+  auto keys = catalog->open_keys(facts);
+  if (!keys.ok()) return failure_of(keys.error());
+  o.keys = std::move(*keys);
   if (const Status draft = add_draft(facts, o); !draft.ok()) return failure_of(draft.error());
   wire::ErrorReply refusal;
   auto engine = EngineProcess::start(std::move(o), &refusal);
@@ -80,6 +83,7 @@ Status NativeBackend::Impl::add_draft(const ModelFacts& model, EngineProcessOpti
     return ok_status();
   }
   HF_TRY_ASSIGN(o.draft_pack, catalog->open_pack(draft));
+  HF_TRY_ASSIGN(o.draft_keys, catalog->open_keys(draft));
   return ok_status();
 }
 

@@ -35,6 +35,8 @@ constexpr std::string_view kExposeHeaders =
 constexpr std::size_t kIdBytes = 20;  // 32 characters of base32
 constexpr std::size_t kNearestDistanceMax = 6;
 constexpr std::size_t kCacheKeyBytes = 32;
+// An operator is a person.
+constexpr std::uint64_t kSealedRetryMs = 5'000;
 constexpr std::string_view kManagement = "/holdfast/";
 
 bool is_json(std::string_view content_type) {
@@ -151,9 +153,14 @@ std::optional<ApiError> Gateway::Impl::authenticate(http::Request& request) {
   } else {
     context->refused = std::move(std::get<ApiError>(who));
   }
+  // Before anything is looked up: the verifiers of keys are sealed too.
+  if (sealed && request.path != "/livez" && request.path != "/healthz") {
+    context->refused = overloaded(
+        "sealed", "The server is sealed: an operator has to open its keyring.", kSealedRetryMs);
+  }
   const bool management =
       std::string_view(request.path).substr(0, kManagement.size()) == kManagement;
-  if (context->caller && management)
+  if (context->caller && management && !context->refused)
     context->refused = authenticator.check_management(request, *context->caller);
   return context->refused;
 }
@@ -359,6 +366,8 @@ http::AccessOptions Gateway::access_options(std::vector<std::string> hosts,
 void Gateway::set_config(ConfigAccess access) { impl_->config = std::move(access); }
 void Gateway::update(GatewayOptions options) { impl_->options = std::move(options); }
 void Gateway::set_readiness(ReadinessCheck check) { impl_->readiness = std::move(check); }
+void Gateway::set_sealed(bool sealed) { impl_->sealed = sealed; }
+
 void Gateway::begin_drain() { impl_->draining = true; }
 std::size_t Gateway::active_generations() const { return impl_->active.size(); }
 

@@ -94,6 +94,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   std::shared_ptr<Mailbox> mailbox;
   std::string frame;  // being written: one buffer for all streams
   bool draining = false;
+  bool sealed = false;
 };
 
 // The caller of a route that is not open.

@@ -55,7 +55,7 @@ void Gateway::Impl::collect_gauges() {
 // /health speaks of the models that are loaded at start; the others of the process alone.
 void Gateway::Impl::health(const RequestPtr& request, const WriterPtr& writer) {
   if (request->route == "/healthz") {
-    return send_json(*writer, json::Object{{"status", "ok"}, {"sealed", false}});
+    return send_json(*writer, json::Object{{"status", "ok"}, {"sealed", sealed}});
   }
   bool loaded = true;
   if (request->route == "/health") {

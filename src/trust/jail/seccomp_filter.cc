@@ -53,14 +53,15 @@ constexpr int kTimeAndFacts[] = {
 constexpr int kImporterOnly[] = {SCMP_SYS(ftruncate), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
                                  SCMP_SYS(fallocate), SCMP_SYS(fadvise64)};
 
+// Connections come from a listener that it was given; memory for keys is a file of its own kind.
+constexpr int kKeyHolderOnly[] = {SCMP_SYS(accept4), SCMP_SYS(memfd_secret), SCMP_SYS(ftruncate)};
+
 // Libraries probe these in good faith (number of processors, time zone, whether output is a
-// terminal) and go on without: they fail instead of ending the process. So does our own code with
-// secret memory, which falls back to locked pages.
-constexpr int kFailQuietly[] = {SCMP_SYS(open),        SCMP_SYS(openat),     SCMP_SYS(access),
-                                SCMP_SYS(faccessat),   SCMP_SYS(faccessat2), SCMP_SYS(stat),
-                                SCMP_SYS(lstat),       SCMP_SYS(statx),      SCMP_SYS(readlink),
-                                SCMP_SYS(readlinkat),  SCMP_SYS(getcwd),     SCMP_SYS(uname),
-                                SCMP_SYS(memfd_secret)};
+// terminal) and go on without: they fail instead of ending the process.
+constexpr int kFailQuietly[] = {SCMP_SYS(open),       SCMP_SYS(openat),     SCMP_SYS(access),
+                                SCMP_SYS(faccessat),  SCMP_SYS(faccessat2), SCMP_SYS(stat),
+                                SCMP_SYS(lstat),      SCMP_SYS(statx),      SCMP_SYS(readlink),
+                                SCMP_SYS(readlinkat), SCMP_SYS(getcwd),     SCMP_SYS(uname)};
 
 using Filter = std::unique_ptr<void, decltype(&seccomp_release)>;
 
@@ -136,6 +137,12 @@ Missing load_seccomp_filter(ProfileKind kind) {
   rules.add_all(SCMP_ACT_ALLOW, kTimeAndFacts);
   rules.add_all(SCMP_ACT_ERRNO(EACCES), kFailQuietly);
   if (kind == ProfileKind::kImporter) rules.add_all(SCMP_ACT_ALLOW, kImporterOnly);
+  if (kind == ProfileKind::kKeyHolder) {
+    rules.add_all(SCMP_ACT_ALLOW, kKeyHolderOnly);
+  } else {
+    // Our own code with secret memory falls back to locked pages.
+    rules.add(SCMP_ACT_ERRNO(EACCES), SCMP_SYS(memfd_secret));
+  }
   // The sanitizers' run-time library tests addresses by writing them to a pipe.
   if (kSanitizerBuild) rules.add(SCMP_ACT_ALLOW, SCMP_SYS(pipe2));
   add_conditional_rules(rules);

@@ -5,6 +5,7 @@
 
 #include "holdfast/base/units.h"
 #include "holdfast/vault/pack_reader.h"
+#include "holdfast/vault/pack_slots.h"
 #include "manifest.h"
 #include "paths.h"
 
@@ -262,6 +263,11 @@ Result<std::unique_ptr<Staging>> Store::stage(const crypto::Sha256Digest& source
   if (fs_.exists(path)) HF_TRY(fs_.remove(path));
   HF_TRY_ASSIGN(auto file, fs_.create_exclusive(path, kFileMode));
   return std::unique_ptr<Staging>(new Staging(fs_, path, *std::move(lock), std::move(file)));
+}
+
+Status Store::rewrite_slots(const ModelRecord& model, const vault::WrapSlots& slots) {
+  HF_TRY_ASSIGN(platform::File file, platform::File::open_update(pack_path(model.pack)));
+  return vault::rewrite_wrap_slots(file, slots);
 }
 
 Result<ModelRecord> Store::publish(std::unique_ptr<Staging> staging, const ModelName& name,

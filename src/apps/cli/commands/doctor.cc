@@ -5,6 +5,7 @@
 #include "../access_settings.h"
 #include "../command.h"
 #include "../engine_config.h"
+#include "../keyring.h"
 #include "../local_model.h"
 #include "../observation.h"
 #include "../output.h"
@@ -296,7 +297,7 @@ Status check_model(const Context& context, const std::string& name, Findings& ou
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
   HF_TRY_ASSIGN(const registry::ModelRecord model, store->resolve(name));
   HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store->open_pack(model));
-  HF_TRY_ASSIGN(const vault::PackReader pack, vault::PackReader::open(*file));
+  HF_TRY_ASSIGN(const vault::PackReader pack, open_reader(context, *file));
   HF_TRY_ASSIGN(const kernels::KernelTable* table,
                 kernels::select_kernels(platform::CpuFeatures::detect(),
                                         context.settings.text(config::Setting::engine_force_isa)));

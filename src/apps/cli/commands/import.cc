@@ -28,18 +28,23 @@ void add_import(Registrar& r) {
     HF_TRY_ASSIGN(const registry::ModelRecord model,
                   import_path(context, *store, flags->path, flags->import, &was_there));
     const std::string digest = to_hex(model.pack);
+    HF_TRY_ASSIGN(const auto pack, store->open_pack(model));
+    HF_TRY_ASSIGN(const vault::PackHeader header, vault::read_pack_header(*pack));
+    const bool sealed = header.seal.has_value();
     if (context.json()) {
       print_json_line(json::Object{{"status", "success"},
                                    {"model", model.name.full()},
                                    {"digest", "sha256:" + digest},
                                    {"size", model.size_bytes},
+                                   {"sealed", sealed},
                                    {"was_there", was_there}});
     } else if (context.flags.quiet) {
       print(model.name.shown() + "\n");
     } else {
       print((was_there ? "already imported: " : "imported ") + model.name.shown() + " (" +
             model.facts.architecture + ", " + model.facts.quantization + ", " +
-            format_bytes(model.size_bytes) + ", " + short_id(context, digest) + ", sealed: no)\n");
+            format_bytes(model.size_bytes) + ", " + short_id(context, digest) +
+            ", sealed: " + (sealed ? "yes" : "no") + ")\n");
       if (!model.facts.has_template && !model.facts.vocab_only) {
         notice(context,
                "note: the model has no chat template; chat needs `holdfast import PATH --template "

@@ -10,6 +10,7 @@
 #include "../command.h"
 #include "../engine_config.h"
 #include "../interrupts.h"
+#include "../keyring.h"
 #include "../live_config.h"
 #include "../local_model.h"
 #include "../output.h"
@@ -44,6 +45,8 @@ constexpr auto kFlushTime = std::chrono::milliseconds(300);
 // How often the certificate files are looked at. A change is taken when it has settled for one
 // such time, which leaves room within the second that a rotation may take.
 constexpr auto kTlsPoll = std::chrono::milliseconds(250);
+// How soon an operator's command shows.
+constexpr auto kSealPoll = std::chrono::milliseconds(500);
 constexpr auto kMemoryPoll = std::chrono::milliseconds(500);
 // What is not a client's connection: engines, logs, the store, the poller.
 constexpr std::size_t kOwnDescriptors = 64;
@@ -138,6 +141,8 @@ class ServerProcess {
   void watch_memory();
   Status build_router(std::unique_ptr<backend::Backend> native);
   Status listen();
+  void watch_seal();
+  bool is_open();
   void load_models();
   void announce(const std::string& address) const;
   void begin_drain(int signal);
@@ -158,6 +163,10 @@ class ServerProcess {
   std::vector<std::string> preload_;  // full names
   std::string isa_;                   // of the kernels
   std::optional<LiveConfig> live_;
+  std::shared_ptr<custody::Custody> custody_;
+  bool sealed_ = false;  // as the gateway was told
+  bool models_asked_for_ = false;
+  std::unique_ptr<http::Timer> seal_timer_;
   std::shared_ptr<StoreCatalog> catalog_;
   std::shared_ptr<const tls::ServerContext> tls_;       // in force; null: plain
   std::shared_ptr<const tls::ServerContext> next_tls_;  // made by check(), taken by apply()
@@ -229,6 +238,7 @@ Status ServerProcess::check_listener() {
 Status ServerProcess::build() {
   const config::Settings& s = context_.settings;
   HF_TRY_ASSIGN(std::shared_ptr<registry::Store> store, open_store(context_));
+  HF_TRY_ASSIGN(custody_, start_custody(context_));
   HF_TRY(import_models(*store));
   HF_TRY_ASSIGN(interrupts_, Interrupts::create_with_hangup([this] {
                   loop_.post([this] { ignore_error(reload("signal"), "it is in the log"); });
@@ -250,7 +260,7 @@ Status ServerProcess::build() {
   b.memory_limit_bytes = s.size_bytes(Setting::memory_limit);
   b.verbose = context_.flags.verbose;
   catalog_ = std::make_shared<StoreCatalog>(
-      store, s.map(Setting::models_aliases),
+      store, custody_, s.map(Setting::models_aliases),
       static_cast<std::uint64_t>(s.integer(Setting::limits_context_max)));
   auto native = std::make_unique<backend::NativeBackend>(std::move(b), catalog_);
   native_ = native.get();
@@ -465,6 +475,36 @@ void ServerProcess::load_models() {
   }
 }
 
+// Models that were named are loaded once the keyring is open: at the start, or when an operator has
+// opened it.
+void ServerProcess::watch_seal() {
+  const bool open = is_open();
+  if (open && !models_asked_for_) {
+    models_asked_for_ = true;
+    load_models();
+  }
+  if (open == sealed_) {
+    sealed_ = !open;
+    gateway_->set_sealed(sealed_);
+    logger_.log(sealed_ ? observe::LogLevel::kWarn : observe::LogLevel::kInfo,
+                sealed_ ? "keyring.sealed" : "keyring.open");
+    if (sealed_) notice(context_, "the keyring is sealed; open it: holdfast seal unseal");
+  }
+  seal_timer_->start(kSealPoll, [this] { watch_seal(); });
+}
+
+// A key holder that died is started again and opened, where a slot does so by itself and no
+// operator sealed it.
+bool ServerProcess::is_open() {
+  if (!custody_->exists()) return true;
+  const auto holder = custody_->holder();
+  if (holder.ok() && holder->open) return true;
+  if (holder.ok() && (holder->stay_sealed || sealed_)) return false;
+  const Status opened = custody_->ensure_open();
+  if (!opened.ok()) logger_.warn("keyring.closed", {{"why", opened.error().to_string()}});
+  return opened.ok();
+}
+
 // Answers that run may end; nothing new begins. The listener stays open meanwhile, so that
 // balancers can read from /readyz that this server is going.
 void ServerProcess::begin_drain(int signal) {
@@ -505,12 +545,14 @@ Status ServerProcess::run() {
   HF_TRY(listen());
   interrupts_->set_handler(
       [this](int signal) { loop_.post([this, signal] { begin_drain(signal); }); });
-  load_models();
+  seal_timer_ = std::make_unique<http::Timer>(loop_);
+  watch_seal();
   memory_timer_ = std::make_unique<http::Timer>(loop_);
   watch_memory();
   loop_.run();
   interrupts_->set_handler({});
   timer_.reset();
+  seal_timer_.reset();
   tls_timer_.reset();
   memory_timer_.reset();
   server_.reset();

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "../command.h"
+#include "../keyring.h"
 #include "../local_model.h"
 #include "../output.h"
 #include "holdfast/base/units.h"
@@ -11,7 +12,15 @@ namespace holdfast::cli {
 
 namespace {
 
-json::Object record_json(const registry::ModelRecord& m) {
+// Of a pack that cannot be read, the listing says what it knows.
+bool is_sealed(const registry::Store& store, const registry::ModelRecord& m) {
+  const auto file = store.open_pack(m);
+  if (!file.ok()) return false;
+  const auto header = vault::read_pack_header(**file);
+  return header.ok() && header->seal.has_value();
+}
+
+json::Object record_json(const registry::ModelRecord& m, bool sealed) {
   return json::Object{{"name", m.name.full()},
                       {"digest", "sha256:" + to_hex(m.pack)},
                       {"source_digest", "sha256:" + to_hex(m.source)},
@@ -23,7 +32,7 @@ json::Object record_json(const registry::ModelRecord& m) {
                       {"context_length", m.facts.context_length},
                       {"license", m.facts.license},
                       {"chat_template", m.facts.has_template},
-                      {"sealed", false}};
+                      {"sealed", sealed}};
 }
 
 Status list(Context& context) {
@@ -35,7 +44,7 @@ Status list(Context& context) {
   Table table({"NAME", "ID", "ARCH", "QUANT", "SIZE", "CREATED"});
   for (const registry::ModelRecord& m : listing.models) {
     if (context.flags.quiet) print(m.name.shown() + "\n");
-    document.push_back(record_json(m));
+    document.push_back(record_json(m, is_sealed(*store, m)));
     table.add({m.name.shown(), short_id(context, to_hex(m.pack)), m.facts.architecture,
                m.facts.quantization, format_bytes(m.size_bytes), time_ago(m.created_unix)});
   }
@@ -80,8 +89,8 @@ Result<json::Object> describe(Context& context, const std::string& name,
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
   HF_TRY_ASSIGN(const registry::ModelRecord model, store->resolve(name));
   HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store->open_pack(model));
-  HF_TRY_ASSIGN(const vault::PackReader pack, vault::PackReader::open(*file));
-  json::Object out = record_json(model);
+  HF_TRY_ASSIGN(const vault::PackReader pack, open_reader(context, *file));
+  json::Object out = record_json(model, pack.sealed());
   HF_TRY_ASSIGN(const std::vector<registry::ModelName> names, store->aliases_of(model));
   json::Array aliases;
   for (const registry::ModelName& n : names) {

@@ -75,6 +75,7 @@ class TinyCatalog final : public ModelCatalog {
                   store_.resolve(alias == aliases_.end() ? name : alias->second));
     return facts(record);
   }
+  Result<platform::UniqueFd> open_keys(const ModelFacts&) override { return platform::UniqueFd(); }
   Result<platform::UniqueFd> open_pack(const ModelFacts& model) override {
     const std::lock_guard lock(mutex_);
     if (const auto it = replaced_.find(model.id); it != replaced_.end()) {

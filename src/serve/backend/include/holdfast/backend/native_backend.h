@@ -23,6 +23,9 @@ class ModelCatalog {
   // The model of an id or alias; kNotFound suggests the nearest name.
   virtual Result<ModelFacts> resolve(std::string_view name) = 0;
   virtual Result<platform::UniqueFd> open_pack(const ModelFacts& model) = 0;
+  // A socket with the pack's keys, as EngineProcessOptions wants it; invalid for a pack that is not
+  // sealed. kUnavailable while the keyring is sealed.
+  virtual Result<platform::UniqueFd> open_keys(const ModelFacts& model) = 0;
 };
 
 struct NativeBackendOptions {

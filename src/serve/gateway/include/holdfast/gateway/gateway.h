@@ -118,6 +118,9 @@ class Gateway {
   // From now on /readyz is 503 and new generations are refused with 503 `draining`. Loop's thread
   // only.
   void begin_drain();
+  // While the keyring is sealed every path but /livez and /healthz is 503 `sealed`. Loop's thread
+  // only.
+  void set_sealed(bool sealed);
   // Ends the generations that still run with an error frame or 503.
   void end_generations();
   std::size_t active_generations() const;

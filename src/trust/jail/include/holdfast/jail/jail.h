@@ -22,8 +22,9 @@ std::string_view layer_name(Layer layer);         // "network_namespace"
 std::string_view layer_description(Layer layer);  // what it takes away
 
 enum class ProfileKind : std::uint8_t {
-  kEngine,    // reads its listed files, talks over its control socket, computes
-  kImporter,  // also writes, truncates and syncs its listed output
+  kEngine,     // reads its listed files, talks over its control socket, computes
+  kImporter,   // also writes, truncates and syncs its listed output
+  kKeyHolder,  // as an engine, and takes connections from its listed listener
 };
 
 struct Profile {

@@ -14,6 +14,7 @@
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/filesystem.h"
 #include "holdfast/registry/model_name.h"
+#include "holdfast/vault/wrap_slot.h"
 
 namespace holdfast::registry {
 
@@ -110,6 +111,9 @@ class Store {
   Result<ModelRecord> publish(std::unique_ptr<Staging> staging, const ModelName& name,
                               const crypto::Sha256Digest& source, std::string_view variant,
                               const ModelFacts& facts);
+
+  // Makes the wrap slots of a sealed pack equal to `slots`, in place (vault/pack_slots.h).
+  Status rewrite_slots(const ModelRecord& model, const vault::WrapSlots& slots);
 
   const std::string& data_dir() const { return data_dir_; }
 

@@ -1,0 +1,148 @@
+#include "reseal.h"
+
+#include <algorithm>
+
+#include "engine_config.h"
+#include "holdfast/importer/reseal.h"
+#include "holdfast/platform/socket.h"
+#include "holdfast/vault/pack_slots.h"
+#include "keyring.h"
+#include "local_model.h"
+#include "output.h"
+
+namespace holdfast::cli {
+
+namespace {
+
+Result<vault::PackHeader> header_of(const registry::Store& store,
+                                    const registry::ModelRecord& model) {
+  HF_TRY_ASSIGN(const auto file, store.open_pack(model));
+  return vault::read_pack_header(*file);
+}
+
+// One record for each pack, whatever names it has.
+std::vector<registry::ModelRecord> packs_of(const std::vector<registry::ModelRecord>& models) {
+  std::vector<registry::ModelRecord> out;
+  for (const registry::ModelRecord& m : models) {
+    const auto same = [&](const registry::ModelRecord& known) { return known.pack == m.pack; };
+    if (std::none_of(out.begin(), out.end(), same)) out.push_back(m);
+  }
+  return out;
+}
+
+// A key that is there already.
+class OneKey final : public importer::PackKeys {
+ public:
+  explicit OneKey(NewKey key) : key_(std::move(key)) {}
+  Result<NewKey> new_key(const vault::ModelId&) override { return std::move(key_); }
+
+ private:
+  NewKey key_;
+};
+
+// Writes one pack under a key of `keys`, and gives all its names to the new one.
+Status replace_pack(const Context& context, custody::Custody& custody, registry::Store& store,
+                    const registry::ModelRecord& model, importer::PackKeys& keys) {
+  importer::ResealOptions options;
+  HF_TRY_ASSIGN(const auto source, store.open_pack(model));
+  HF_TRY_ASSIGN(options.source_keys, pack_keys(custody, *source));
+  options.keys = &keys;
+  HF_TRY_ASSIGN(options.engine_program, engine_program());
+  Progress bar(context, "sealing " + model.name.shown());
+  options.on_progress = [&bar](std::uint64_t done, std::uint64_t total) {
+    bar.update(done, total);
+  };
+  const auto fresh = importer::reseal_model(store, model, std::move(options));
+  if (!fresh.ok()) return fresh.error();
+  return ok_status();
+}
+
+void say_sealed(const Context& context, const registry::ModelRecord& model) {
+  if (context.json()) {
+    print_json_line(json::Object{{"model", model.name.full()}, {"sealed", true}});
+  } else {
+    notice(context, "sealed " + model.name.shown());
+  }
+}
+
+}  // namespace
+
+Status reseal(const Context& context, const std::vector<std::string>& models) {
+  HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
+  HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> custody, open_custody(context));
+  HF_TRY(custody->ensure_open());
+  std::vector<registry::ModelRecord> wanted;
+  for (const std::string& name : models) {
+    HF_TRY_ASSIGN(registry::ModelRecord record, store->resolve(name));
+    wanted.push_back(std::move(record));
+  }
+  if (models.empty()) {
+    HF_TRY_ASSIGN(registry::Listing listing, store->list());
+    wanted = std::move(listing.models);
+  }
+  HolderPackKeys keys(*custody);
+  for (const registry::ModelRecord& model : packs_of(wanted)) {
+    HF_TRY_ASSIGN(const vault::PackHeader header, header_of(*store, model));
+    if (header.seal) continue;
+    HF_TRY(replace_pack(context, *custody, *store, model, keys));
+    say_sealed(context, model);
+  }
+  return ok_status();
+}
+
+// The stored key changes last: until then every pack opens with what its own slot or the old stored
+// key gives, also after a crash, and the command may be repeated.
+Status rotate_dek(const Context& context, const std::string& name) {
+  HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
+  HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> custody, open_custody(context));
+  HF_TRY_ASSIGN(const registry::ModelRecord model, store->resolve(name));
+  HF_TRY_ASSIGN(const vault::PackHeader header, header_of(*store, model));
+  if (!header.seal) {
+    return invalid_argument(model.name.shown() + " is not sealed")
+        .with_hint("holdfast seal reseal " + model.name.shown());
+  }
+  HF_TRY_ASSIGN(const registry::Listing listing, store->list());
+  Bytes blob;
+  for (const registry::ModelRecord& other : packs_of(listing.models)) {
+    HF_TRY_ASSIGN(const vault::PackHeader other_header, header_of(*store, other));
+    if (!other_header.seal || other_header.model_id != header.model_id) continue;
+    HF_TRY_ASSIGN(platform::SocketPair pair, platform::make_socket_pair());
+    HF_TRY_ASSIGN(
+        blob, custody->give_dek(
+                  header.model_id, pair.ours.get(),
+                  blob.empty() ? custody::DekChoice::kFresh : custody::DekChoice::kOfBlob, blob));
+    importer::PackKeys::NewKey key;
+    HF_TRY_ASSIGN(key.slot, custody->wrap_slot(blob));
+    key.message = std::move(pair.theirs);
+    OneKey one(std::move(key));
+    HF_TRY(replace_pack(context, *custody, *store, other, one));
+  }
+  HF_TRY(custody->adopt_dek(header.model_id, blob));
+  say_sealed(context, model);
+  return ok_status();
+}
+
+Status refresh_wrap_slots(const Context& context, custody::Custody& custody) {
+  HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
+  HF_TRY_ASSIGN(const registry::Listing listing, store->list());
+  for (const registry::ModelRecord& model : packs_of(listing.models)) {
+    const auto header = header_of(*store, model);
+    if (!header.ok() || !header->seal) continue;
+    HF_TRY_ASSIGN(const Bytes blob, custody.dek_blob(header->model_id));
+    vault::WrapSlots slots = header->slots;
+    HF_TRY_ASSIGN(const vault::WrapSlot fresh, custody.wrap_slot(blob));
+    // Ours is replaced; those of other instances stay.
+    const auto ours = std::find_if(slots.begin(), slots.end(), [&](const vault::WrapSlot& s) {
+      return s.used && s.kek_id == fresh.kek_id;
+    });
+    if (ours == slots.end()) continue;
+    *ours = fresh;
+    const Status written = store->rewrite_slots(model, slots);
+    if (!written.ok())
+      notice(context, "note: " + model.name.shown() +
+                          " keeps its old wrap slot: " + written.error().to_string());
+  }
+  return ok_status();
+}
+
+}  // namespace holdfast::cli

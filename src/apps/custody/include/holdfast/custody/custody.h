@@ -1,0 +1,164 @@
+// Custody: the keys of one data directory, for commands and servers. It joins the keyring file, the
+// state database, the key holder and the slot openers, and orders their changes so that a crash at
+// any point leaves the old or the new state.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "holdfast/crypto/kdf.h"
+#include "holdfast/crypto/secret.h"
+#include "holdfast/custody/holder_client.h"
+#include "holdfast/custody/key_table.h"
+#include "holdfast/custody/slot_keys.h"
+#include "holdfast/keyring/holder.h"
+#include "holdfast/keyring/keyring_store.h"
+#include "holdfast/vault/pack_format.h"
+
+namespace holdfast::custody {
+
+struct CustodyOptions {
+  std::string data_dir;         // exists
+  std::string keyring_path;     // empty: keyring.hfk in the data directory
+  std::string key_file;         // of the slot that a first start makes for a person
+  std::string credentials_dir;  // $CREDENTIALS_DIRECTORY; empty: none
+  std::string credential = "holdfast.root";
+  crypto::Argon2Cost cost;
+  std::string program_dir;  // of holdfast-keyholder and holdfast-slot-opener
+  bool share_holder = false;
+};
+
+// Secrets of an operator, each a descriptor that is read once.
+struct FactorInput {
+  keyring::FactorKind kind = keyring::FactorKind::kPassphrase;
+  platform::UniqueFd secret;  // passphrase or PIN; invalid: none
+  std::string hint;           // a key file's path, a credential's name, a token's URI
+};
+struct NewSlot {
+  std::string label;
+  bool recovery = false;
+  std::vector<FactorInput> factors;  // one, or two that open together
+};
+// Which data key give_dek() gives.
+enum class DekChoice : std::uint8_t {
+  kStored,  // the model's own; a new one is made and stored where it has none
+  kFresh,   // a new one, for adopt_dek() later
+  kOfBlob,  // that of the blob that is passed
+};
+// The secret of a factor of that slot; an invalid descriptor where the operator has none.
+using AskSecret =
+    std::function<Result<platform::UniqueFd>(const keyring::SlotPlan& slot, std::size_t factor)>;
+
+struct CustodyStatus {
+  bool exists = false;  // a keyring
+  keyring::HolderStatus holder;
+  std::vector<keyring::SlotPlan> slots;
+  std::uint32_t kek_epoch = 0;
+  std::size_t models = 0;  // with a data key
+  bool holder_is_shared = false;
+};
+
+// Thread-safe. `files` outlives it.
+class Custody {
+ public:
+  static Result<std::unique_ptr<Custody>> open(platform::FileSystem& files, CustodyOptions options);
+
+  bool exists() const { return store_.exists(); }
+  const CustodyOptions& options() const { return options_; }
+  Result<CustodyStatus> status();
+  // Asks the holder alone: cheap enough for every second.
+  Result<keyring::HolderStatus> holder();
+
+  // The first keyring, with one slot. kConflict where there is one.
+  Status create(NewSlot slot);
+  // As a first start does: a slot for the systemd credential where there is one, else for the key
+  // file, which is made if needed. What was made: "systemd" or "file".
+  Result<keyring::FactorKind> create_default();
+
+  // Opens with slots that need no operator. kUnavailable with what to do where none opens;
+  // kNotFound where there is no keyring; kCorrupt as keyring::Holder::open.
+  Status ensure_open();
+  // Tries the slots that need what the operator gave. kDenied where none opens.
+  Status unseal(const AskSecret& ask);
+  Status seal();
+
+  Result<keyring::SlotId> add_slot(NewSlot slot);
+  // kConflict for the last slot, and while no other slot has ever opened the keyring.
+  Status remove_slot(const keyring::SlotId& slot);
+  Status test_slot(const keyring::SlotId& slot, const AskSecret& ask);
+
+  // A new root key. Slots of which `ask` has no secret are lost: their plans.
+  Result<std::vector<keyring::SlotPlan>> rotate_root(const AskSecret& ask);
+  // A new kek.weights; every data key is wrapped under it and the old one destroyed. Data keys.
+  Result<std::size_t> rotate_kek();
+
+  // Sends a data key of the model (vault::send_data_key) to `fd`. The wrapped key, which with
+  // kStored is in the database before this returns.
+  Result<Bytes> give_dek(const vault::ModelId& model, int fd, DekChoice choice = DekChoice::kStored,
+                         ByteView blob = {});
+  // The wrapped key of a fresh data key becomes the model's.
+  Status adopt_dek(const vault::ModelId& model, ByteView blob);
+  // The stored wrapped key. kNotFound.
+  Result<Bytes> dek_blob(const vault::ModelId& model);
+  Status forget_dek(const vault::ModelId& model);
+  // Sends the message of vault/content_keys.h for a sealed pack to `fd`. kNotFound where no wrapped
+  // key of it is here.
+  Status send_content_keys(const vault::PackHeader& header, int fd);
+  // The wrap slot that goes into the model's packs.
+  Result<vault::WrapSlot> wrap_slot(ByteView blob);
+  Result<crypto::Secret> reveal_dek(const vault::ModelId& model);
+
+  // The HMAC that keyring::Holder::mac says.
+  Result<crypto::Sha256Digest> mac(keyring::MacUse use, std::string_view id, ByteView data);
+  // Whether a child key of that purpose and id exists.
+  Result<bool> has_key(std::string_view purpose, std::string_view id);
+  // Makes one from `value`, or a random one. kConflict where it exists.
+  Status add_key(std::string_view purpose, std::string_view id, const crypto::Secret* value);
+
+  // Values under kek.store, such as credentials of upstreams.
+  Status put_value(std::string_view name, const crypto::Secret& value);
+  Result<crypto::Secret> value(std::string_view name);
+
+ private:
+  Custody(platform::FileSystem& files, CustodyOptions options, KeyTable table);
+
+  struct Current {
+    Bytes file;
+    keyring::Keyring keyring;  // not authenticated by this process: the holder does that
+  };
+  Result<Current> read_current() const;
+  Result<keyring::HolderStatus> holder_status();
+  Result<Bytes> call(keyholder::Op op, const ByteWriter& body, int fd = -1);
+  Status open_locked();
+  Status open_by_itself();
+  Status open_with(const Current& current, const keyring::SlotPlan& slot, const SlotKeys& keys);
+  Status collect(const keyring::SlotPlan& slot, const AskSecret& ask, SlotKeys& keys);
+  Result<platform::UniqueFd> automatic_secret(const keyring::Factor& factor) const;
+  Result<SlotKeys> enrol(NewSlot& slot, keyring::SlotPlan& plan);
+  Status after_open(const Current& current);
+  Status load_children(std::uint32_t irk_epoch);
+  Status load(const WrappedRow& row);
+  Status make_missing(std::string_view purpose, std::uint32_t irk_epoch);
+  Status store_file(ByteView file, std::uint64_t generation);
+  Status note_opened(const keyring::SlotId& slot);
+  Result<std::vector<Bytes>> rewrap(keyholder::Op op, const std::vector<WrappedRow>& rows);
+  Status replace_deks(const std::vector<WrappedRow>& rows, const std::vector<Bytes>& blobs,
+                      std::uint32_t epoch);
+  Result<std::vector<Bytes>> dek_candidates(const vault::PackHeader& header);
+
+  platform::FileSystem& files_;
+  const CustodyOptions options_;
+  std::mutex mutex_;
+  keyring::KeyringStore store_;
+  KeyTable table_;
+  HolderClient holder_;
+};
+
+// Kinds that open without anybody at the keyboard (a TPM or token without a PIN among them).
+bool opens_by_itself(const keyring::SlotPlan& slot);
+
+}  // namespace holdfast::custody

@@ -1,0 +1,252 @@
+// Real processes on a temporary data directory: the key holder, its openers, and what a crash
+// leaves.
+#include "holdfast/custody/custody.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <random>
+
+#include "holdfast/platform/clock.h"
+#include "holdfast/platform/socket.h"
+#include "holdfast/vault/content_keys.h"
+
+namespace holdfast::custody {
+namespace {
+
+using keyring::FactorKind;
+
+class CustodyTest : public testing::Test {
+ protected:
+  CustodyTest() {
+    std::string name = "/tmp/holdfast-custody-XXXXXX";
+    directory_ = ::mkdtemp(name.data());
+  }
+  ~CustodyTest() override { std::filesystem::remove_all(directory_); }
+
+  CustodyOptions options(bool share = false) const {
+    CustodyOptions o;
+    o.data_dir = directory_;
+    o.key_file = directory_ + "/config/root.key";
+    o.cost = {64 * 1024, 3, 1};
+    o.program_dir = std::string(HOLDFAST_BINARY_DIR) + "/bin";
+    o.share_holder = share;
+    return o;
+  }
+  std::unique_ptr<Custody> open(bool share = false) {
+    auto made = Custody::open(files_, options(share));
+    EXPECT_TRUE(made.ok()) << made.error().to_string();
+    return std::move(*made);
+  }
+  static AskSecret says(std::string_view text) {
+    return [text](const keyring::SlotPlan&, std::size_t) {
+      return secret_socket(as_bytes_view(text));
+    };
+  }
+  static NewSlot passphrase_slot(std::string_view text) {
+    NewSlot slot;
+    slot.label = "words";
+    slot.factors.push_back({FactorKind::kPassphrase, *secret_socket(as_bytes_view(text)), ""});
+    return slot;
+  }
+  // The data key that give_dek sends.
+  static Bytes dek_of(Custody& custody, const vault::ModelId& model) {
+    auto pair = platform::make_socket_pair();
+    const auto blob = custody.give_dek(model, pair->theirs.get());
+    EXPECT_TRUE(blob.ok()) << blob.error().to_string();
+    if (!blob.ok()) return {};
+    auto key = vault::receive_data_key(pair->ours.get(),
+                                       platform::Deadline::after(std::chrono::seconds(5)));
+    EXPECT_TRUE(key.ok());
+    return Bytes(key->view().begin(), key->view().end());
+  }
+
+  platform::PosixFileSystem files_;
+  std::string directory_;
+  const vault::ModelId model_ = {std::byte{1}, std::byte{2}};
+};
+
+TEST_F(CustodyTest, FirstStartMakesAKeyFileThatOpensAgain) {
+  Bytes dek;
+  {
+    auto c = open();
+    ASSERT_EQ(*c->create_default(), FactorKind::kFile);
+    dek = dek_of(*c, model_);
+  }
+  struct stat info {};
+  ASSERT_EQ(::stat((directory_ + "/keyring.hfk").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777u, 0600u);
+  auto c = open();
+  const Status opened = c->ensure_open();
+  ASSERT_TRUE(opened.ok()) << opened.error().to_string();
+  EXPECT_EQ(dek_of(*c, model_), dek);
+  EXPECT_EQ(c->create_default().error().code(), ErrorCode::kConflict);
+}
+
+TEST_F(CustodyTest, PassphraseOpensAndAWrongOneIsToldNothing) {
+  {
+    auto c = open();
+    const Status made = c->create(passphrase_slot("correct horse"));
+    ASSERT_TRUE(made.ok()) << made.error().to_string();
+  }
+  auto c = open();
+  EXPECT_EQ(c->ensure_open().error().code(), ErrorCode::kUnavailable);
+  const Status wrong = c->unseal(says("battery staple"));
+  ASSERT_FALSE(wrong.ok());
+  EXPECT_EQ(wrong.error().code(), ErrorCode::kDenied);
+  const Status right = c->unseal(says("correct horse\n"));
+  EXPECT_TRUE(right.ok()) << right.error().to_string();
+  ASSERT_TRUE(c->seal().ok());
+  EXPECT_EQ(c->ensure_open().error().code(), ErrorCode::kUnavailable);
+}
+
+TEST_F(CustodyTest, RotationKeepsEveryModelsKey) {
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  const Bytes dek = dek_of(*c, model_);
+  const Bytes before = *c->dek_blob(model_);
+  ASSERT_EQ(*c->rotate_kek(), 1u);
+  EXPECT_NE(*c->dek_blob(model_), before);
+  EXPECT_EQ(dek_of(*c, model_), dek);
+  const auto lost = c->rotate_root({});
+  ASSERT_TRUE(lost.ok()) << lost.error().to_string();
+  EXPECT_TRUE(lost->empty());
+  EXPECT_EQ(dek_of(*c, model_), dek);
+  c.reset();
+  c = open();
+  ASSERT_TRUE(c->ensure_open().ok());
+  EXPECT_EQ(dek_of(*c, model_), dek);
+  EXPECT_EQ(c->status()->holder.irk_epoch, 2u);
+  EXPECT_EQ(c->status()->kek_epoch, 2u);
+}
+
+TEST_F(CustodyTest, OldKeyringIsRefused) {
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  const std::string path = directory_ + "/keyring.hfk";
+  const Bytes old = *platform::read_file(files_, path, 1u << 20);
+  ASSERT_TRUE(c->add_slot(passphrase_slot("second")).ok());
+  c.reset();
+  ASSERT_TRUE(platform::write_file_atomic(files_, path, old, 0600).ok());
+  c = open();
+  EXPECT_EQ(c->ensure_open().error().code(), ErrorCode::kCorrupt);
+}
+
+TEST_F(CustodyTest, OpenPermissionsAreRefused) {
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  c.reset();
+  ASSERT_EQ(::chmod((directory_ + "/keyring.hfk").c_str(), 0644), 0);
+  EXPECT_EQ(open()->ensure_open().error().code(), ErrorCode::kDenied);
+  ASSERT_EQ(::chmod((directory_ + "/keyring.hfk").c_str(), 0600), 0);
+  ASSERT_EQ(::chmod((directory_ + "/config/root.key").c_str(), 0640), 0);
+  EXPECT_EQ(open()->ensure_open().error().code(), ErrorCode::kUnavailable);
+}
+
+TEST_F(CustodyTest, SlotsAreRemovedOnlyWhereAnotherIsKnownToOpen) {
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  const keyring::SlotId file = c->status()->slots.front().id;
+  EXPECT_EQ(c->remove_slot(file).error().code(), ErrorCode::kConflict);
+  const auto words = c->add_slot(passphrase_slot("words"));
+  ASSERT_TRUE(words.ok()) << words.error().to_string();
+  EXPECT_EQ(c->remove_slot(file).error().code(), ErrorCode::kConflict);
+  EXPECT_EQ(c->test_slot(*words, says("wrong")).error().code(), ErrorCode::kDenied);
+  ASSERT_TRUE(c->test_slot(*words, says("words")).ok());
+  EXPECT_TRUE(c->remove_slot(file).ok());
+  EXPECT_EQ(c->status()->slots.size(), 1u);
+}
+
+TEST_F(CustodyTest, TwoPersonsOpenTogether) {
+  NewSlot slot = passphrase_slot("first");
+  slot.factors.push_back({FactorKind::kPassphrase, *secret_socket(as_bytes_view("second")), ""});
+  {
+    auto c = open();
+    ASSERT_TRUE(c->create(std::move(slot)).ok());
+  }
+  const AskSecret both = [](const keyring::SlotPlan&, std::size_t factor) {
+    return secret_socket(as_bytes_view(factor == 0 ? "first" : "second"));
+  };
+  auto c = open();
+  EXPECT_EQ(c->unseal(says("first")).error().code(), ErrorCode::kDenied);
+  EXPECT_TRUE(c->unseal(both).ok());
+}
+
+// A second process uses the holder that the first one shares.
+TEST_F(CustodyTest, AServersHolderIsShared) {
+  auto server = open(true);
+  ASSERT_TRUE(server->create_default().ok());
+  auto command = open();
+  EXPECT_TRUE(command->status()->holder.open);
+  EXPECT_TRUE(command->status()->holder_is_shared);
+  const Bytes dek = dek_of(*command, model_);
+  ASSERT_TRUE(command->rotate_kek().ok());
+  EXPECT_EQ(dek_of(*server, model_), dek);
+}
+
+// What one child does until it is killed: every kind of change, again and again.
+[[noreturn]] void change_for_ever(const CustodyOptions& options, int report) {
+  platform::PosixFileSystem files;
+  auto custody = Custody::open(files, options);
+  if (!custody.ok()) ::_exit(3);
+  Custody& c = **custody;
+  if (!c.exists() && !c.create_default().ok()) ::_exit(4);
+  if (!c.ensure_open().ok()) ::_exit(5);
+  for (std::uint8_t n = 1;; n = static_cast<std::uint8_t>(n % 250 + 1)) {
+    vault::ModelId model{};
+    model[0] = static_cast<std::byte>(n);
+    auto pair = platform::make_socket_pair();
+    if (!c.give_dek(model, pair->theirs.get()).ok()) ::_exit(6);
+    // Acknowledged: from here on the key must survive.
+    if (::write(report, &n, 1) != 1) ::_exit(0);
+    const bool good = n % 2 == 0 ? c.rotate_kek().ok() : c.rotate_root({}).ok();
+    if (!good) ::_exit(7);
+  }
+}
+
+// Nothing acknowledged is lost, and nothing half-done is visible: after each kill the keyring opens
+// by itself, and every key that was acknowledged opens.
+TEST_F(CustodyTest, KilledAtRandomPointsItOpensAgain) {
+  const int rounds = 20;
+  std::mt19937 random(20261130);
+  std::vector<vault::ModelId> acknowledged;
+  for (int round = 0; round < rounds; ++round) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    const CustodyOptions o = options();
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      ::close(ends[0]);
+      change_for_ever(o, ends[1]);
+    }
+    ::close(ends[1]);
+    ::usleep(std::uniform_int_distribution<useconds_t>(1'000, 400'000)(random));
+    ::kill(pid, SIGKILL);
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status)) << "round " << round << ": exit " << WEXITSTATUS(status);
+    std::uint8_t n = 0;
+    while (::read(ends[0], &n, 1) == 1) {
+      vault::ModelId model{};
+      model[0] = static_cast<std::byte>(n);
+      acknowledged.push_back(model);
+    }
+    ::close(ends[0]);
+    auto c = open();
+    if (!c->exists()) {
+      ASSERT_TRUE(acknowledged.empty());
+      continue;
+    }
+    const Status opened = c->ensure_open();
+    ASSERT_TRUE(opened.ok()) << "round " << round << ": " << opened.error().to_string();
+    for (const vault::ModelId& model : acknowledged)
+      ASSERT_TRUE(c->reveal_dek(model).ok()) << "round " << round;
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::custody

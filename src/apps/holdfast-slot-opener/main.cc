@@ -1,0 +1,16 @@
+// holdfast-slot-opener: derives the key of one factor of a slot, then ends. Never started by hand.
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "holdfast/slotopener/opener.h"
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fputs(
+        "holdfast-slot-opener is started by holdfast, not by hand; see `holdfast seal --help`\n",
+        stderr);
+    return 2;
+  }
+  return holdfast::slotopener::run_opener(std::vector<std::string>(argv + 1, argv + argc));
+}

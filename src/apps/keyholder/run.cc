@@ -1,0 +1,43 @@
+#include "holdfast/keyholder/run.h"
+
+#include <sys/mman.h>
+
+#include "holdfast/jail/jail.h"
+#include "holdfast/keyholder/link.h"
+#include "holdfast/keyholder/service.h"
+
+namespace holdfast::keyholder {
+namespace {
+
+constexpr auto kHelloPatience = std::chrono::seconds(10);
+
+Status run(bool with_listener) {
+  // Keys have locked pages of their own; this keeps stack and heap, over which they pass, out of
+  // swap too. Where the limit is too low for it, they still have theirs.
+  ::mlockall(MCL_CURRENT);
+  jail::Profile profile;
+  profile.kind = jail::ProfileKind::kKeyHolder;
+  profile.keep_fds = {kControlFd};
+  if (with_listener) profile.keep_fds.push_back(kListenerFd);
+  profile.threads_max = 1;
+  HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(profile));
+  HF_TRY(
+      send_frame(kControlFd, encode_reply(Bytes()), -1, platform::Deadline::after(kHelloPatience)));
+  platform::SystemEntropy entropy;
+  keyring::Holder holder(entropy, platform::system_clock());
+  return serve_holder(holder, kControlFd, with_listener ? kListenerFd : -1);
+}
+
+}  // namespace
+
+int run_holder(bool with_listener) {
+  const Status status = run(with_listener);
+  if (status.ok()) return 0;
+  // The parent says it to the user; where it is gone, nobody is left to tell.
+  ignore_error(send_frame(kControlFd, encode_reply(Result<Bytes>(status.error())), -1,
+                          platform::Deadline::after(kHelloPatience)),
+               "the parent may be gone");
+  return error_code_exit_status(status.error().code());
+}
+
+}  // namespace holdfast::keyholder

@@ -1,0 +1,259 @@
+#include "holdfast/keyholder/service.h"
+
+#include <algorithm>
+
+#include "holdfast/keyholder/link.h"
+#include "holdfast/vault/content_keys.h"
+
+namespace holdfast::keyholder {
+namespace {
+
+// Secrets were written before the request was sent, and readers of secrets wait for them.
+constexpr auto kSecretPatience = std::chrono::seconds(2);
+
+platform::Deadline secret_deadline() { return platform::Deadline::after(kSecretPatience); }
+
+template <std::size_t N>
+Result<std::array<std::byte, N>> take_array(ByteReader& in) {
+  HF_TRY_ASSIGN(const ByteView bytes, in.take(N));
+  std::array<std::byte, N> out;
+  std::copy(bytes.begin(), bytes.end(), out.begin());
+  return out;
+}
+
+Status at_end(const ByteReader& in) {
+  return in.at_end() ? ok_status() : Status(corrupt("a request is too long"));
+}
+
+// be32 length and a keyring file.
+Result<ByteView> take_file(ByteReader& in) {
+  HF_TRY_ASSIGN(const std::uint32_t n, in.be<std::uint32_t>());
+  return in.take(n);
+}
+
+Result<std::vector<keyring::FactorKey>> receive_keys(int fd, std::size_t n) {
+  if (fd < 0) return invalid_argument("a request lacks its secrets");
+  if (n < 1 || n > keyring::kFactorsMax) return corrupt("a slot's number of factors");
+  std::vector<keyring::FactorKey> keys;
+  for (std::size_t i = 0; i < n; ++i) {
+    HF_TRY_ASSIGN(crypto::Secret key, receive_secret(fd, crypto::kKeyBytes, secret_deadline()));
+    keys.emplace_back(std::move(key));
+  }
+  return keys;
+}
+
+// slot id, u8 number of factors; the keys come over the descriptor.
+Result<keyring::SlotSecret> take_slot_secret(ByteReader& in, int fd) {
+  keyring::SlotSecret secret;
+  HF_TRY_ASSIGN(secret.slot, take_array<16>(in));
+  HF_TRY_ASSIGN(const std::uint8_t n, in.be<std::uint8_t>());
+  HF_TRY_ASSIGN(secret.keys, receive_keys(fd, n));
+  return secret;
+}
+
+struct NewSlot {
+  keyring::SlotPlan plan;
+  std::vector<keyring::FactorKey> keys;
+};
+Result<NewSlot> take_new_slot(ByteReader& in, int fd) {
+  NewSlot slot;
+  HF_TRY_ASSIGN(const ByteView plan, take_lp(in));
+  HF_TRY(at_end(in));
+  HF_TRY_ASSIGN(slot.plan, keyring::decode_slot_plan(plan));
+  HF_TRY_ASSIGN(slot.keys, receive_keys(fd, slot.plan.factors.size()));
+  return slot;
+}
+
+Bytes encode_status(const keyring::HolderStatus& s) {
+  ByteWriter out;
+  out.be<std::uint8_t>(s.open ? 1 : 0).raw(s.instance_id).be(s.generation).be(s.irk_epoch);
+  out.raw(s.slot).be<std::uint8_t>(s.memory_is_secret_file ? 1 : 0);
+  out.be<std::uint8_t>(s.stay_sealed ? 1 : 0);
+  return std::move(out).take();
+}
+
+Result<Bytes> nothing(const Status& status) {
+  if (!status.ok()) return status.error();
+  return Bytes();
+}
+
+}  // namespace
+
+Result<Bytes> Service::handle(ByteView request, const platform::UniqueFd& fd) {
+  ByteReader in(request);
+  HF_TRY_ASSIGN(const std::uint8_t number, in.be<std::uint8_t>());
+  const auto op = static_cast<Op>(number);
+  switch (op) {
+    case Op::kStatus:
+      return encode_status(holder_.status());
+    case Op::kSeal: {
+      HF_TRY_ASSIGN(const std::uint8_t by_operator, in.be<std::uint8_t>());
+      holder_.seal(by_operator == 1);
+      return Bytes();
+    }
+    case Op::kCreate:
+    case Op::kOpen:
+    case Op::kAddSlot:
+    case Op::kRemoveSlot:
+    case Op::kAccept:
+    case Op::kTestSlot:
+      return change_slots(op, in, fd.get());
+    case Op::kMakeKey:
+    case Op::kWrapValue:
+    case Op::kLoadKey:
+    case Op::kUnloadKey:
+      return change_keys(op, in, fd.get());
+    case Op::kBeginRotation:
+    case Op::kRewrapChildren:
+    case Op::kRewrapDeks:
+    case Op::kCancelRotation:
+      return rotate(op, in, fd.get());
+    case Op::kGiveDek:
+    case Op::kContentKeys:
+    case Op::kRevealDek:
+      return use_deks(op, in, fd.get());
+    case Op::kSealValue:
+    case Op::kOpenValue:
+    case Op::kMac:
+      return use_values(op, in, fd.get());
+  }
+  return corrupt("a request of an unknown kind");
+}
+
+Result<Bytes> Service::change_slots(Op op, ByteReader& in, int fd) {
+  if (op == Op::kCreate) {
+    HF_TRY_ASSIGN(const NewSlot slot, take_new_slot(in, fd));
+    return holder_.create(slot.plan, slot.keys);
+  }
+  HF_TRY_ASSIGN(const ByteView file, take_file(in));
+  if (op == Op::kAccept) {
+    HF_TRY(at_end(in));
+    return nothing(holder_.accept(file));
+  }
+  if (op == Op::kAddSlot) {
+    HF_TRY_ASSIGN(const NewSlot slot, take_new_slot(in, fd));
+    return holder_.add_slot(file, slot.plan, slot.keys);
+  }
+  if (op == Op::kRemoveSlot) {
+    HF_TRY_ASSIGN(const keyring::SlotId id, take_array<16>(in));
+    HF_TRY(at_end(in));
+    return holder_.remove_slot(file, id);
+  }
+  std::uint64_t generation_min = 0;
+  if (op == Op::kOpen) {
+    HF_TRY_ASSIGN(generation_min, in.be<std::uint64_t>());
+  }
+  HF_TRY_ASSIGN(const keyring::SlotSecret secret, take_slot_secret(in, fd));
+  HF_TRY(at_end(in));
+  return nothing(op == Op::kOpen ? holder_.open(file, secret, generation_min)
+                                 : holder_.test_slot(file, secret));
+}
+
+Result<Bytes> Service::change_keys(Op op, ByteReader& in, int fd) {
+  HF_TRY_ASSIGN(const ByteView purpose, take_lp(in));
+  HF_TRY_ASSIGN(const ByteView id, take_lp(in));
+  const std::string_view name = as_string_view(purpose);
+  if (op == Op::kLoadKey) {
+    HF_TRY_ASSIGN(const ByteView blob, take_lp(in));
+    HF_TRY(at_end(in));
+    return nothing(holder_.load_key(name, id, blob));
+  }
+  HF_TRY(at_end(in));
+  if (op == Op::kMakeKey) return holder_.make_key(name, id);
+  if (op == Op::kUnloadKey) {
+    holder_.unload_key(name, id);
+    return Bytes();
+  }
+  HF_TRY_ASSIGN(const crypto::Secret value,
+                read_secret(fd, keyring::kWrappedBytesMax - 64, secret_deadline()));
+  return holder_.wrap_value(name, id, value);
+}
+
+Result<Bytes> Service::rotate(Op op, ByteReader& in, int fd) {
+  if (op == Op::kCancelRotation) {
+    holder_.cancel_rotation();
+    return Bytes();
+  }
+  if (op == Op::kBeginRotation) {
+    HF_TRY_ASSIGN(const ByteView file, take_file(in));
+    std::vector<keyring::SlotSecret> kept;
+    while (!in.at_end()) {
+      if (kept.size() == keyring::kSlotsMax) return corrupt("a request names too many slots");
+      HF_TRY_ASSIGN(keyring::SlotSecret secret, take_slot_secret(in, fd));
+      kept.push_back(std::move(secret));
+    }
+    return holder_.begin_rotation(file, kept);
+  }
+  // Rows in, blobs out, in the same order.
+  ByteWriter out;
+  while (!in.at_end()) {
+    HF_TRY_ASSIGN(const ByteView purpose, take_lp(in));
+    HF_TRY_ASSIGN(const ByteView id, take_lp(in));
+    HF_TRY_ASSIGN(const ByteView blob, take_lp(in));
+    if (op == Op::kRewrapChildren) {
+      HF_TRY_ASSIGN(const Bytes fresh, holder_.rewrap_child(as_string_view(purpose), id, blob));
+      append_lp(out, fresh);
+      continue;
+    }
+    vault::ModelId model;
+    if (id.size() != model.size()) return corrupt("a model's id has a wrong length");
+    std::copy(id.begin(), id.end(), model.begin());
+    HF_TRY_ASSIGN(const Bytes fresh, holder_.rewrap_dek(model, blob));
+    append_lp(out, fresh);
+  }
+  return std::move(out).take();
+}
+
+Result<Bytes> Service::use_deks(Op op, ByteReader& in, int fd) {
+  if (fd < 0) return invalid_argument("a request lacks the descriptor for its keys");
+  HF_TRY_ASSIGN(const vault::ModelId model, take_array<16>(in));
+  HF_TRY_ASSIGN(const ByteView blob, take_lp(in));
+  if (op == Op::kGiveDek) {
+    HF_TRY(at_end(in));
+    HF_TRY_ASSIGN(const keyring::Holder::DataKey dek, holder_.give_dek(model, blob));
+    HF_TRY(vault::send_data_key(fd, dek.key, secret_deadline()));
+    return dek.blob;
+  }
+  HF_TRY_ASSIGN(const crypto::Secret dek, holder_.unwrap_dek(model, blob));
+  if (op == Op::kRevealDek) {
+    HF_TRY(at_end(in));
+    HF_TRY(send_secret(fd, dek.view(), secret_deadline()));
+    return Bytes();
+  }
+  HF_TRY_ASSIGN(const std::uint8_t number, in.be<std::uint8_t>());
+  HF_TRY_ASSIGN(const vault::Salt salt, take_array<32>(in));
+  HF_TRY(at_end(in));
+  const auto algorithm = crypto::aead_algorithm(number);
+  if (!algorithm) return unsupported("the pack is sealed with an unknown algorithm");
+  HF_TRY_ASSIGN(const vault::ContentKeys keys,
+                vault::derive_content_keys(dek, *algorithm, salt, model));
+  HF_TRY(vault::send_content_keys(fd, keys, secret_deadline()));
+  return Bytes();
+}
+
+Result<Bytes> Service::use_values(Op op, ByteReader& in, int fd) {
+  if (op == Op::kMac) {
+    HF_TRY_ASSIGN(const std::uint8_t use, in.be<std::uint8_t>());
+    HF_TRY_ASSIGN(const ByteView id, take_lp(in));
+    HF_TRY_ASSIGN(const ByteView data, take_lp(in));
+    HF_TRY(at_end(in));
+    HF_TRY_ASSIGN(const crypto::Sha256Digest digest,
+                  holder_.mac(static_cast<keyring::MacUse>(use), id, data));
+    return Bytes(digest.begin(), digest.end());
+  }
+  if (fd < 0) return invalid_argument("a request lacks the descriptor for its value");
+  HF_TRY_ASSIGN(const ByteView name, take_lp(in));
+  if (op == Op::kOpenValue) {
+    HF_TRY_ASSIGN(const ByteView blob, take_lp(in));
+    HF_TRY(at_end(in));
+    HF_TRY_ASSIGN(const crypto::Secret value, holder_.open_value(name, blob));
+    HF_TRY(send_secret(fd, value.view(), secret_deadline()));
+    return Bytes();
+  }
+  HF_TRY(at_end(in));
+  HF_TRY_ASSIGN(const crypto::Secret value,
+                read_secret(fd, keyring::kWrappedBytesMax - 64, secret_deadline()));
+  return holder_.seal_value(name, value);
+}
+
+}  // namespace holdfast::keyholder

@@ -1,0 +1,25 @@
+// What a slot opener does: from the secret of one factor to the factor's key. A process of its own
+// for each factor, because it runs foreign libraries and passphrase hashes that must live neither
+// with the root key nor with the HTTP parser.
+#pragma once
+
+#include <span>
+#include <string>
+
+namespace holdfast::slotopener {
+
+// Descriptors by convention: where the reply goes (keyholder/link.h), where the 32 bytes of the key
+// go, where the secret comes from (passphrase, PIN, key file, credential).
+inline constexpr int kReplyFd = 3;
+inline constexpr int kKeyFd = 4;
+inline constexpr int kSecretFd = 5;
+
+inline constexpr std::size_t kPassphraseBytesMax = 1024;
+inline constexpr std::size_t kKeyFileBytesMax = 64 * 1024;
+
+// Arguments: "open" KIND SLOT PARAMS, or "enrol" KIND SLOT HINT; SLOT and PARAMS in hexadecimal, HINT
+// of a passphrase "MEMORY_KIB,PASSES,LANES", of a TPM "PCR_MASK", of a token its URI. The reply of
+// enrol is the factor's parameters, of open nothing; or an error. The exit status.
+int run_opener(std::span<const std::string> arguments);
+
+}  // namespace holdfast::slotopener

@@ -1,0 +1,40 @@
+// A child key as the state database stores it (docs/formats/keyring.md, "Wrapped keys").
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "holdfast/base/bytes.h"
+#include "holdfast/base/result.h"
+#include "holdfast/crypto/aead.h"
+#include "holdfast/crypto/secret.h"
+
+namespace holdfast::keyring {
+
+// Every purpose of the hierarchy: the first element of a key's path.
+namespace purpose {
+inline constexpr std::string_view kKekWeights = "kek.weights";
+inline constexpr std::string_view kKekStore = "kek.store";
+inline constexpr std::string_view kPepper = "pepper";
+inline constexpr std::string_view kImport = "import";
+inline constexpr std::string_view kPseudonym = "pseud";
+inline constexpr std::string_view kAudit = "audit";
+inline constexpr std::string_view kDekWeights = "dek.weights";
+inline constexpr std::string_view kCredential = "credential";  // a value under kek.store
+}  // namespace purpose
+
+// Keys and values: a PEM key or the credential of an upstream is the longest.
+inline constexpr std::size_t kWrappedBytesMax = 4096;
+
+// Under a fresh nonce: u8 1 | u8 1 | be32 epoch | nonce[12] | ciphertext | tag[16]. Precondition:
+// `key` has at most kWrappedBytesMax - 34 bytes.
+Result<Bytes> wrap_child(const crypto::Secret& parent, std::uint32_t parent_epoch,
+                         std::string_view purpose, ByteView id, const crypto::Secret& key,
+                         platform::Entropy& entropy);
+// kCorrupt unless `blob` is what wrap_child made with the same arguments.
+Result<crypto::Secret> unwrap_child(const crypto::Secret& parent, std::uint32_t parent_epoch,
+                                    std::string_view purpose, ByteView id, ByteView blob);
+// The epoch of the key that wrapped it. kCorrupt, kUnsupported.
+Result<std::uint32_t> parent_epoch_of(ByteView blob);
+
+}  // namespace holdfast::keyring

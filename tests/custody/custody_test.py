@@ -1,0 +1,130 @@
+"""`holdfast seal` from outside. Oracle: keyring_reader.py."""
+import json
+import os
+import sys
+import unittest
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(here, "..", "e2e"))
+import harness  # noqa: E402
+from keyring_reader import Keyring, Wrong, rows, unwrap  # noqa: E402
+
+CHEAP = ["--keyring.argon2_memory", "64MiB"]
+
+
+class Seal(harness.Bare):
+    def setUp(self):
+        super().setUp()
+        self.data = self.environment["HOLDFAST_DATA_DIR"]
+        for name in os.listdir(self.data) if os.path.isdir(self.data) else []:
+            os.remove(os.path.join(self.data, name))
+
+    def secret(self, text):
+        path = os.path.join(self.root, "secret")
+        with open(path, "w") as f:
+            f.write(text + "\n")
+        os.chmod(path, 0o600)
+        return ["--passphrase-file", path]
+
+    def keyring(self):
+        return Keyring(os.path.join(self.data, "keyring.hfk"))
+
+    def add(self, *kinds, secrets=()):
+        arguments = ["seal", "slot", "add", "--json", *CHEAP]
+        for kind in kinds:
+            arguments += ["--kind", kind]
+        return json.loads(self.ok(arguments + list(secrets)).stdout)
+
+    def status(self):
+        return json.loads(self.ok(["seal", "status", "--json"]).stdout)
+
+    def check_children(self, root):
+        """Every stored key opens under the root key."""
+        found = rows(os.path.join(self.data, "state.db"), "kek.weights")
+        self.assertTrue(found)
+        for ident, _, blob in found:
+            self.assertEqual(len(unwrap(root, b"kek.weights", ident, blob)), 32)
+
+    def test_passphrase_slot_as_another_program_reads_it(self):
+        self.add("passphrase", secrets=self.secret("correct horse"))
+        keyring = self.keyring()
+        slot = keyring.slots[0]
+        self.assertEqual([kind for kind, _ in slot["factors"]], [1])
+        self.check_children(keyring.root(slot, [b"correct horse"]))
+        with self.assertRaises(Wrong):
+            keyring.root(slot, [b"battery staple"])
+        self.assertEqual(os.stat(os.path.join(self.data, "keyring.hfk")).st_mode & 0o777, 0o600)
+
+    def test_key_file_slot_and_recovery_code(self):
+        path = os.path.join(self.root, "keys", "root.key")
+        self.ok(["seal", "slot", "add", "--kind", "file", "--path", path])
+        code = self.add("recovery")["recovery_code"]
+        keyring = self.keyring()
+        file_slot, paper = keyring.slots
+        root = keyring.root(file_slot, [open(path, "rb").read()])
+        self.assertEqual(keyring.root(paper, [code.encode()]), root)
+        self.assertEqual(paper["flags"], 1)
+        self.assertRegex(code, r"^([a-z2-7]{4}-){7}[a-z2-7]{4}$")
+        self.ok(["seal", "slot", "test", paper["id"].hex(), *self.secret(code.upper().replace("-", " "))])
+
+    def test_two_persons(self):
+        first, second = (os.path.join(self.root, n) for n in ("a", "b"))
+        for name, text in ((first, "one"), (second, "two")):
+            with open(name, "w") as f:
+                f.write(text)
+        self.add("passphrase", "passphrase", secrets=["--passphrase-file", first, "--passphrase-file", second])
+        keyring = self.keyring()
+        self.check_children(keyring.root(keyring.slots[0], [b"one", b"two"]))
+        self.fails(4, ["seal", "unseal", "--passphrase-file", second, "--passphrase-file", first], "does not open")
+        self.ok(["seal", "unseal", "--passphrase-file", first, "--passphrase-file", second])
+
+    def test_rotation(self):
+        path = os.path.join(self.root, "rotate.key")
+        self.ok(["seal", "slot", "add", "--kind", "file", "--path", path])
+        before = self.keyring()
+        old = before.root(before.slots[0], [open(path, "rb").read()])
+        self.ok(["seal", "rotate", "irk", "-y"])
+        self.ok(["seal", "rotate", "kek"])
+        after = self.keyring()
+        new = after.root(after.slots[0], [open(path, "rb").read()])
+        self.assertNotEqual(old, new)
+        self.assertEqual((after.epoch, self.status()["kek_epoch"]), (2, 2))
+        self.check_children(new)
+        for ident, _, blob in rows(os.path.join(self.data, "state.db"), "kek.weights"):
+            with self.assertRaises(Wrong):
+                unwrap(old, b"kek.weights", ident, blob)
+
+    def test_refusals_say_what_to_do(self):
+        self.fails(3, ["seal", "slot", "test", "00"], "there is no slot")
+        self.fails(2, ["seal", "slot", "add", "--kind", "magic"], "unknown kind")
+        self.add("passphrase", secrets=self.secret("right"))
+        self.fails(4, ["seal", "unseal", *self.secret("wrong")], "does not open")
+        slot = self.status()["slots"][0]["id"]
+        self.fails(7, ["seal", "slot", "rm", slot, "-y"], "sealed")
+        path = os.path.join(self.data, "keyring.hfk")
+        whole = open(path, "rb").read()
+        with open(path, "r+b") as f:
+            f.seek(-1, os.SEEK_END)
+            f.write(bytes([whole[-1] ^ 1]))
+        self.fails(6, ["seal", "unseal", *self.secret("right")], "changed by something other")
+        with open(path, "wb") as f:
+            f.write(whole)
+        os.chmod(path, 0o644)
+        self.fails(4, ["seal", "unseal", *self.secret("right")], "others can read")
+        os.remove(path)
+        self.fails(6, ["seal", "slot", "add", "--kind", "file", "--path", os.path.join(self.root, "x")], "gone")
+
+    def test_no_secret_is_stored_in_the_open(self):
+        self.add("passphrase", secrets=self.secret("canary-passphrase-0123456789"))
+        keyring = self.keyring()
+        root = keyring.root(keyring.slots[0], [b"canary-passphrase-0123456789"])
+        for name in os.listdir(self.data):
+            path = os.path.join(self.data, name)
+            if os.path.isfile(path):
+                content = open(path, "rb").read()
+                self.assertNotIn(b"canary-passphrase", content, name)
+                self.assertNotIn(root, content, name)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])
