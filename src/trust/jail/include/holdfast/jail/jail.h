@@ -24,6 +24,7 @@ std::string_view layer_description(Layer layer);  // what it takes away
 enum class ProfileKind : std::uint8_t {
   kEngine,    // reads its listed files, talks over its control socket, computes
   kImporter,  // also writes, truncates and syncs its listed output
+  kFetcher,   // as the importer, and connects over TCP to one port; it keeps the network
 };
 
 struct Profile {
@@ -40,6 +41,8 @@ struct Profile {
   // RLIMIT_FSIZE, of every regular file that is written, a log included; writing more is an error,
   // not a signal.
   std::optional<std::uint64_t> file_bytes_max;
+  // Of a fetcher: the port that it may connect to.
+  std::uint16_t connect_port = 0;
 };
 
 struct LayerState {
