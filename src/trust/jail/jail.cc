@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -40,24 +41,32 @@ std::string serialize(const JailReport& report) {
   return out;
 }
 
+std::optional<Layer> layer_of(std::string_view name) {
+  for (std::size_t i = 0; i < std::size(kNames); ++i) {
+    if (name == kNames[i]) return static_cast<Layer>(i);
+  }
+  return std::nullopt;
+}
+
 Result<JailReport> parse_report(std::string_view text) {
   JailReport report;
-  for (std::size_t i = 0; i < std::size(kNames); ++i) {
-    const std::size_t end = text.find('\n');
-    const std::string name(kNames[i]);
-    if (end == std::string_view::npos || !text.starts_with(name + ' ') || end < name.size() + 3) {
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    const std::size_t space = line.find(' ');
+    const auto layer = layer_of(line.substr(0, space));
+    if (!layer || line.size() < space + 3) {
       return internal_error("the sandbox probe ended early", std::string(text.substr(0, 200)));
     }
-    report.layers.push_back({static_cast<Layer>(i), text[name.size() + 1] == '1',
-                             std::string(text.substr(name.size() + 3, end - name.size() - 3))});
-    text.remove_prefix(end + 1);
+    report.layers.push_back({*layer, line[space + 1] == '1', std::string(line.substr(space + 3))});
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
   }
   return report;
 }
 
-[[noreturn]] void run_probe(Profile profile, int report_fd) {
-  profile.keep_fds = {report_fd};
-  const auto report = enter_jail(profile);
+using Enter = std::function<Result<JailReport>(int report_fd)>;
+
+[[noreturn]] void run_probe(const Enter& enter, int report_fd) {
+  const auto report = enter(report_fd);
   const std::string text = report.ok() ? serialize(*report) : report.error().to_string() + "\n";
   const bool written =
       ::write(report_fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
@@ -113,7 +122,7 @@ Result<JailReport> enter_jail(const Profile& profile) {
   };
   if (!note(Layer::k_descriptors, close_descriptors(profile)))
     return cannot_jail(report.layers.back());
-  const NamespaceResult namespaces = enter_namespaces();
+  const NamespaceResult namespaces = enter_namespaces(profile.kind == ProfileKind::kFetcher);
   note(Layer::k_user_namespace, namespaces.user);
   note(Layer::k_network_namespace, namespaces.network);
   note(Layer::k_ipc_namespace, namespaces.ipc);
@@ -123,7 +132,7 @@ Result<JailReport> enter_jail(const Profile& profile) {
   if (!note(Layer::k_no_new_privileges, forbid_new_privileges())) {
     return cannot_jail(report.layers.back());
   }
-  const LandlockResult landlock = restrict_with_landlock();
+  const LandlockResult landlock = restrict_with_landlock(profile.connect_port);
   note(Layer::k_landlock, landlock.missing, "ABI " + std::to_string(landlock.abi));
   note(Layer::k_write_xor_execute, forbid_write_and_execute());
   note(Layer::k_resource_limits, set_resource_limits(profile, !namespaces.user));
@@ -134,14 +143,14 @@ Result<JailReport> enter_jail(const Profile& profile) {
   return report;
 }
 
-Result<JailReport> probe_jail(const Profile& profile) {
+Result<JailReport> report_of_child(const Enter& enter) {
   int ends[2];
   if (::pipe2(ends, 0) != 0) return os_error(errno, "pipe");
   const platform::UniqueFd read_end(ends[0]);
   platform::UniqueFd write_end(ends[1]);
   const pid_t pid = ::fork();
   if (pid < 0) return os_error(errno, "fork");
-  if (pid == 0) run_probe(profile, write_end.get());
+  if (pid == 0) run_probe(enter, write_end.get());
   write_end.reset();
   const std::string text = read_to_end(read_end.get());
   int status = 0;
@@ -153,6 +162,14 @@ Result<JailReport> probe_jail(const Profile& profile) {
                           "signal " + std::to_string(WTERMSIG(status)));
   }
   return unsupported("the sandbox cannot be closed on this system", text);
+}
+
+Result<JailReport> probe_jail(const Profile& profile) {
+  return report_of_child([&profile](int report_fd) {
+    Profile own = profile;
+    own.keep_fds = {report_fd};
+    return enter_jail(own);
+  });
 }
 
 }  // namespace holdfast::jail

@@ -1,10 +1,14 @@
 // The single steps of enter_jail. Each returns nothing where its layer holds, else why it does not.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "holdfast/jail/jail.h"
+#include "holdfast/jail/server.h"
 
 namespace holdfast::jail {
 
@@ -30,19 +34,29 @@ Missing close_descriptors(const Profile& profile);
 struct NamespaceResult {
   Missing user, network, ipc, mount;
 };
-NamespaceResult enter_namespaces();
+NamespaceResult enter_namespaces(bool keep_network = false);
 Missing drop_privileges();
 
 struct LandlockResult {
   Missing missing;
   int abi = 0;
 };
-LandlockResult restrict_with_landlock();
+// The port is the only one that can be connected to; 0: none.
+LandlockResult restrict_with_landlock(std::uint16_t connect_port = 0);
+// TCP connections to these ports only, abstract unix sockets and signals within the process and its
+// children; nothing else.
+LandlockResult restrict_connections(const std::vector<std::uint16_t>& tcp_ports);
 
 Missing forbid_new_privileges();
-Missing forbid_write_and_execute();
+enum class Inherited : bool { kNo, kYes };  // by children
+Missing forbid_write_and_execute(Inherited inherited = Inherited::kYes);
+Missing forbid_cores();
 Missing set_resource_limits(const Profile& profile, bool own_user_namespace);
 Missing make_undumpable();
 Missing load_seccomp_filter(ProfileKind kind);
+Missing load_server_filter(const ServerProfile& profile);
+
+// What `enter` reports in a child of this process, which then ends.
+Result<JailReport> report_of_child(const std::function<Result<JailReport>(int report_fd)>& enter);
 
 }  // namespace holdfast::jail

@@ -67,14 +67,18 @@ Missing unshare_one(int flag, const char* name) {
 
 }  // namespace
 
-NamespaceResult enter_namespaces() {
+NamespaceResult enter_namespaces(bool keep_network) {
   NamespaceResult r;
   const uid_t uid = ::geteuid();
   const gid_t gid = ::getegid();
   r.user = unshare_one(CLONE_NEWUSER, "unshare user namespace");
   if (!r.user && !map_identity(uid, gid)) r.user = errno_reason("map the user id");
   // With a user namespace these need no privilege; without one they work for root only.
-  r.network = unshare_one(CLONE_NEWNET, "unshare network namespace");
+  if (keep_network) {
+    r.network = "the process needs the network";
+  } else {
+    r.network = unshare_one(CLONE_NEWNET, "unshare network namespace");
+  }
   r.ipc = unshare_one(CLONE_NEWIPC, "unshare ipc namespace");
   r.mount = unshare_one(CLONE_NEWNS, "unshare mount namespace");
   if (!r.mount) r.mount = make_empty_root();

@@ -19,6 +19,7 @@ constexpr unsigned kNobody = 65534;
 // Linux 6.3; the number is not in every libc's headers.
 constexpr int kPrSetMdwe = 65;
 constexpr unsigned long kMdweRefuseExecGain = 1;
+constexpr unsigned long kMdweNoInherit = 2;  // Linux 6.6
 // Control socket, pack or input, output, standard streams, and a few for poll and event
 // descriptors.
 constexpr rlim_t kDescriptorsMax = 32;
@@ -69,9 +70,17 @@ Missing forbid_new_privileges() {
   return std::nullopt;
 }
 
-Missing forbid_write_and_execute() {
-  if (::prctl(kPrSetMdwe, kMdweRefuseExecGain, 0, 0, 0) != 0) return errno_reason("PR_SET_MDWE");
+Missing forbid_write_and_execute(Inherited inherited) {
+  const unsigned long more = inherited == Inherited::kYes ? 0 : kMdweNoInherit;
+  if (::prctl(kPrSetMdwe, kMdweRefuseExecGain | more, 0, 0, 0) != 0)
+    return errno_reason("PR_SET_MDWE");
   return std::nullopt;
+}
+
+Missing forbid_cores() {
+  Missing missing;
+  set_limit(RLIMIT_CORE, 0, missing, "RLIMIT_CORE");
+  return missing;
 }
 
 Missing set_resource_limits(const Profile& profile, bool own_user_namespace) {

@@ -25,6 +25,7 @@ enum class ProfileKind : std::uint8_t {
   kEngine,     // reads its listed files, talks over its control socket, computes
   kImporter,   // also writes, truncates and syncs its listed output
   kKeyHolder,  // as an engine, and takes connections from its listed listener
+  kFetcher,    // as the importer, and connects over TCP to one port; it keeps the network
 };
 
 struct Profile {
@@ -41,6 +42,8 @@ struct Profile {
   // RLIMIT_FSIZE, of every regular file that is written, a log included; writing more is an error,
   // not a signal.
   std::optional<std::uint64_t> file_bytes_max;
+  // Of a fetcher: the port that it may connect to.
+  std::uint16_t connect_port = 0;
 };
 
 struct LayerState {
