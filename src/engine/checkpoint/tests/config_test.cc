@@ -91,7 +91,7 @@ const Mutation kMutations[] = {
     {"max_position_embeddings", "0", kBad, "max_position_embeddings"},
     {"max_position_embeddings", "-1", kBad, "max_position_embeddings"},
     {"max_position_embeddings", "134217729", kBad, "max_position_embeddings"},
-    {"max_position_embeddings", "1e3", kBad, "max_position_embeddings"},
+    {"max_position_embeddings", "1000.5", kBad, "max_position_embeddings"},
     {"rms_norm_eps", "-1e-5", kBad, "rms_norm_eps must be a number from 0 to 1"},
     {"rms_norm_eps", "2", kBad, "rms_norm_eps"},
     {"rms_norm_eps", "\"1e-5\"", kBad, "rms_norm_eps"},
