@@ -12,11 +12,12 @@ namespace holdfast::importer {
 
 struct QuantizeRequest {
   std::vector<std::uint64_t> sizes;  // of the parts, then of the importance matrix if there is one
-  std::vector<std::string> names;    // of the files of a safetensors folder; empty for GGUF
   bool has_importance = false;
   std::string importance_name;
   std::string type;
   unsigned threads = 1;
+  // Of the files of a safetensors folder; empty for GGUF.
+  std::vector<std::string> names = {};
 };
 
 std::string encode_quantize_request(const QuantizeRequest& request);

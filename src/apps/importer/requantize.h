@@ -16,11 +16,11 @@ namespace holdfast::importer {
 
 struct RequantizeInput {
   std::span<const platform::ByteSource* const> parts;
-  std::vector<std::string> names;  // as open_source()
   const FileTypeInfo* type = nullptr;
   const model::Importance* importance = nullptr;  // or none
   std::string importance_name;                    // to record in the file
   unsigned threads = 1;
+  std::vector<std::string> names = {};  // as open_source()
 };
 
 // Called with source bytes done and to do.

@@ -6,6 +6,7 @@ Each folder is what `save_pretrained` writes: config.json, generation_config.jso
 tokenizer.json, tokenizer_config.json. Weights are random (seeded by the name), scaled so that logits spread. expected.json holds texts
 with the ids of `tokenizers`, and prompts with the float32 logits of `transformers` at some positions (logits.bin, float32).
 """
+import copy
 import json
 import os
 import sys
@@ -137,9 +138,10 @@ def make(spec, out):
     config._attn_implementation = "eager"
     model = getattr(transformers, spec["cls"] + "ForCausalLM")(config).to(torch.float32).eval()
     fill(model, zlib.crc32(spec["name"].encode()), spec["cls"].startswith("Gemma"))
-    stored = model.to(getattr(torch, spec["dtype"]))
-    stored.save_pretrained(folder, max_shard_size=spec.get("shards", "1GB"))
-    model = stored.to(torch.float32)  # every stored weight exactly
+    dtype = getattr(torch, spec["dtype"])
+    for p in model.parameters():  # what is stored, exactly; buffers such as the rotation's frequencies stay float32
+        p.data = p.data.to(dtype).float()
+    copy.deepcopy(model).to(dtype).save_pretrained(folder, max_shard_size=spec.get("shards", "1GB"))
     tk.save(os.path.join(folder, "tokenizer.json"), pretty=False)
     with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="utf-8") as f:
         json.dump({"bos_token": "<|begin|>", "eos_token": "<|end|>", "clean_up_tokenization_spaces": False,

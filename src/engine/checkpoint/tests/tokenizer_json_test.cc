@@ -46,7 +46,7 @@ const Mutation kMutations[] = {
     {"model/vocab", "null", kBad, "vocabulary is empty"},
     {"model/vocab", "[\"a\"]", kBad, "id of token"},
     {"model/vocab/a", "-1", kBad, "id of token \"a\""},
-    {"model/vocab/a", "1.0", kBad, "id of token \"a\""},
+    {"model/vocab/a", "0.5", kBad, "id of token \"a\""},
     {"model/vocab/a", "\"0\"", kBad, "id of token \"a\""},
     {"model/vocab/a", "null", kBad, "id of token \"a\""},
     {"model/vocab/a", "1048576", kBad, "id of token \"a\""},
@@ -154,7 +154,10 @@ TEST(TokenizerJson, RefusesEachChangedField) {
       EXPECT_TRUE(status.ok()) << status.error().to_string();
       continue;
     }
-    ASSERT_FALSE(status.ok());
+    if (status.ok()) {
+      ADD_FAILURE() << "accepted";
+      continue;
+    }
     EXPECT_EQ(error_code_name(status.error().code()), error_code_name(m.code))
         << status.error().to_string();
     EXPECT_THAT(status.error().client_message(), HasSubstr(std::string(m.message)));

@@ -22,7 +22,7 @@
 namespace holdfast::model {
 namespace {
 
-constexpr double kBound = 2e-5;
+constexpr double kBound = 5e-6;
 
 const std::filesystem::path kFolder = HOLDFAST_SOURCE_DIR "/tests/golden/hf";
 
