@@ -44,7 +44,7 @@ Result<Made> make(const std::vector<Bytes>& files, std::string_view type, const 
   platform::testing::SimulatedFileSystem fs;
   fs.set_capacity_bytes(o.capacity);
   HF_TRY_ASSIGN(const auto out, fs.create_exclusive("/out", 0600));
-  RequantizeInput input{parts, {}, find_file_type(type), o.importance, "m.gguf", o.threads};
+  RequantizeInput input{parts, find_file_type(type), o.importance, "m.gguf", o.threads};
   std::uint64_t last = 0;
   HF_TRY_ASSIGN(QuantizeResult result,
                 requantize(input, *out, [&](std::uint64_t done, std::uint64_t total) {
@@ -300,7 +300,7 @@ TEST(Rules, KnowsItsNames) {
 // ---- messages
 
 TEST(QuantizeMessages, RoundTripAndRefusals) {
-  const QuantizeRequest request{{10, 20}, {}, true, "a.gguf", "Q4_0", 3};
+  const QuantizeRequest request{{10, 20}, true, "a.gguf", "Q4_0", 3};
   const auto back = decode_quantize_request(encode_quantize_request(request));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->sizes, request.sizes);
