@@ -1,6 +1,5 @@
 #include "holdfast/custody/holder_client.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -28,8 +27,7 @@ struct SocketAddress {
 
 Result<SocketAddress> address_in(const std::string& data_dir) {
   SocketAddress out;
-  out.directory = platform::UniqueFd(::open(data_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!out.directory.valid()) return os_error(errno, "open", data_dir);
+  HF_TRY_ASSIGN(out.directory, platform::open_place(data_dir));
   out.address.sun_family = AF_UNIX;
   const std::string path =
       "/proc/self/fd/" + std::to_string(out.directory.get()) + "/" + std::string(kSocketName);

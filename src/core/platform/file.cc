@@ -137,6 +137,12 @@ Result<Bytes> read_all(const ByteSource& source, std::uint64_t bytes_max) {
   return out;
 }
 
+Result<UniqueFd> open_place(const std::string& directory) {
+  const int fd = ::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return os_error(errno, "open", directory);
+  return UniqueFd(fd);
+}
+
 Result<UniqueFd> duplicate(const OpenFile& file) {
   const int fd = ::fcntl(file.fd(), F_DUPFD_CLOEXEC, 3);
   if (fd < 0) return os_error(errno, "duplicate a descriptor");

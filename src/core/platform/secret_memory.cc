@@ -31,17 +31,18 @@ bool map_secret_file(std::byte* at, std::size_t bytes) {
          MAP_FAILED;
 }
 
-bool map_locked(std::byte* at, std::size_t bytes) {
+bool map_anonymous(std::byte* at, std::size_t bytes) {
   if (::mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
       MAP_FAILED)
     return false;
-  return ::mlock(at, bytes) == 0 && ::madvise(at, bytes, MADV_DONTDUMP) == 0;
+  return ::madvise(at, bytes, MADV_DONTDUMP) == 0;
 }
 
 }  // namespace
 
 std::string_view secret_memory_kind_name(SecretMemoryKind kind) {
-  return kind == SecretMemoryKind::kSecretFile ? "memfd_secret" : "mlock";
+  if (kind == SecretMemoryKind::kSecretFile) return "memfd_secret";
+  return kind == SecretMemoryKind::kLocked ? "mlock" : "not locked";
 }
 
 void wipe(MutableBytes bytes) {
@@ -63,10 +64,11 @@ Result<SecretMemory> SecretMemory::allocate(std::size_t bytes) {
   std::byte* const at = memory.mapping_ + kPage;
   if (map_secret_file(at, inner)) {
     memory.kind_ = SecretMemoryKind::kSecretFile;
-  } else if (!map_locked(at, inner)) {
-    return exhausted("no memory can be locked for a key",
-                     "mlock of " + std::to_string(inner) + " bytes: " + std::strerror(errno))
-        .with_hint("raise the limit on locked memory (ulimit -l, LimitMEMLOCK=)");
+  } else if (map_anonymous(at, inner)) {
+    memory.kind_ =
+        ::mlock(at, inner) == 0 ? SecretMemoryKind::kLocked : SecretMemoryKind::kNotLocked;
+  } else {
+    return os_error(errno, "mmap of secret memory");
   }
   ::madvise(at, inner, MADV_DONTFORK);
   memory.data_ = at;

@@ -69,6 +69,21 @@ TEST(SecretMemory, IsLockedAndOutOfDumps) {
   FAIL() << "the mapping was not found";
 }
 
+// A container may forbid to lock anything: keys still work, and say what they are not.
+TEST(SecretMemoryDeathTest, WithoutAnyLockedMemory) {
+  const auto without = [] {
+    const rlimit none{0, 0};
+    if (::setrlimit(RLIMIT_MEMLOCK, &none) != 0) ::_exit(2);
+    // Who has the privilege is under no limit.
+    if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) ::_exit(3);
+    auto memory = SecretMemory::allocate(32);
+    if (!memory.ok()) ::_exit(4);
+    memory->bytes()[31] = std::byte{1};
+    ::_exit(memory->kind() == SecretMemoryKind::kNotLocked ? 0 : 5);
+  };
+  EXPECT_EXIT(without(), testing::ExitedWithCode(0), "");
+}
+
 TEST(SecretMemory, WipeOverwrites) {
   std::byte bytes[3] = {std::byte{1}, std::byte{2}, std::byte{3}};
   wipe(bytes);

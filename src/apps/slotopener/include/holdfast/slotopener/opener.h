@@ -17,9 +17,9 @@ inline constexpr int kSecretFd = 5;
 inline constexpr std::size_t kPassphraseBytesMax = 1024;
 inline constexpr std::size_t kKeyFileBytesMax = 64 * 1024;
 
-// Arguments: "open" KIND SLOT PARAMS, or "enrol" KIND SLOT HINT; SLOT and PARAMS in hexadecimal, HINT
-// of a passphrase "MEMORY_KIB,PASSES,LANES", of a TPM "PCR_MASK", of a token its URI. The reply of
-// enrol is the factor's parameters, of open nothing; or an error. The exit status.
+// Arguments: "open" KIND SLOT PARAMS, or "enrol" KIND SLOT HINT; SLOT and PARAMS in hexadecimal,
+// HINT of a passphrase "MEMORY_KIB,PASSES,LANES", of a TPM "PCR_MASK", of a token its URI. The
+// reply of enrol is the factor's parameters, of open nothing; or an error. The exit status.
 int run_opener(std::span<const std::string> arguments);
 
 }  // namespace holdfast::slotopener

@@ -60,6 +60,9 @@ class File final : public OpenFile {
 
 // Another descriptor of the same open file, closed on exec. kExhausted when there are too many.
 Result<UniqueFd> duplicate(const OpenFile& file);
+// The place of a directory, to reach what is in it whatever its path is; nothing can be read from
+// it. Errors as os_error().
+Result<UniqueFd> open_place(const std::string& directory);
 
 // Everything in a source, for small files. kExhausted above `bytes_max`.
 Result<Bytes> read_all(const ByteSource& source, std::uint64_t bytes_max);

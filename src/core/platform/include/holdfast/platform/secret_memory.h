@@ -15,16 +15,17 @@ namespace holdfast::platform {
 enum class SecretMemoryKind {
   kSecretFile,  // memfd_secret: not even the kernel maps it
   kLocked,      // mlock, no dump; the kernel can read it
+  kNotLocked,   // no dump; the limit on locked memory is too low to keep it out of swap
 };
 std::string_view secret_memory_kind_name(SecretMemoryKind kind);
 
-// Whole pages of its own, zeroed. A child that fork() makes does not get them. Buffers from
+// Whole pages of its own, zeroed, of the best kind to be had: who demands more looks at kind(). A
+// child that fork() makes does not get them. Buffers from
 // memfd_secret cannot be passed to system calls: copy, or use them in user space alone.
 // Thread-compatible.
 class SecretMemory {
  public:
-  // kExhausted where neither kind is to be had: the limit on locked memory is too low. `bytes` is
-  // 1..1 MiB.
+  // kExhausted where there is no memory. `bytes` is 1..1 MiB.
   static Result<SecretMemory> allocate(std::size_t bytes);
   SecretMemory() = default;
   SecretMemory(SecretMemory&& other) noexcept { swap(other); }
@@ -47,7 +48,7 @@ class SecretMemory {
   std::size_t size_ = 0;
   std::byte* mapping_ = nullptr;  // data_ with a guard page on each side
   std::size_t mapping_bytes_ = 0;
-  SecretMemoryKind kind_ = SecretMemoryKind::kLocked;
+  SecretMemoryKind kind_ = SecretMemoryKind::kNotLocked;
 };
 
 // Overwrites, in a way that no optimiser removes.

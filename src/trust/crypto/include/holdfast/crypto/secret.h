@@ -18,7 +18,7 @@ class Secret {
   Secret(Secret&&) noexcept = default;
   Secret& operator=(Secret&&) noexcept = default;
 
-  // Zeros. kExhausted where no memory can be locked.
+  // Zeros. kExhausted where there is no memory for a key.
   static Result<Secret> of_size(std::size_t bytes);
   static Result<Secret> copy_of(ByteView bytes);
   // From `entropy`: kIo where it has none.

@@ -25,12 +25,12 @@ struct ContentKeys {
   NoncePrefix nonce_prefix{};  // not secret
   crypto::Secret header_key;   // HK, 32 bytes
 
-  // kExhausted where no memory can be locked.
+  // kExhausted where there is no memory for a key.
   Result<ContentKeys> copy() const;
 };
 
-// From the pack's data key (32 bytes) and what its header says. kExhausted where no memory can be
-// locked. Thread-safe.
+// From the pack's data key (32 bytes) and what its header says. kExhausted where there is no memory.
+// Thread-safe.
 Result<ContentKeys> derive_content_keys(const crypto::Secret& dek, crypto::AeadAlgorithm algorithm,
                                         const Salt& salt, const ModelId& model_id);
 

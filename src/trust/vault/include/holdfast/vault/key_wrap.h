@@ -25,7 +25,7 @@ Bytes wrap_key(const crypto::Secret& kek, const crypto::Nonce& nonce, std::strin
                ByteView id, std::uint32_t epoch, const crypto::Secret& key);
 
 // kCorrupt where purpose, id, epoch, nonce, kek or any bit of `wrapped` is not that of the
-// wrapping; kExhausted where no memory can be locked. Thread-safe.
+// wrapping; kExhausted where there is no memory for a key. Thread-safe.
 Result<crypto::Secret> unwrap_key(const crypto::Secret& kek, const crypto::Nonce& nonce,
                                   std::string_view purpose, ByteView id, std::uint32_t epoch,
                                   ByteView wrapped);

@@ -59,7 +59,7 @@ class ChunkWriter {
  public:
   // `header` says everything but what sealing decides (alg, salt, created, HM); without `seal` the
   // pack is not sealed, and salt and created are those that follow from the source. kExhausted
-  // where no memory can be locked for keys.
+  // where there is no memory for a key for keys.
   static Result<ChunkWriter> begin(platform::OpenFile& out, PackHeader header,
                                    const SealPlan* seal);
   ChunkWriter(ChunkWriter&&) noexcept;
