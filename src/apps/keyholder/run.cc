@@ -1,20 +1,32 @@
 #include "holdfast/keyholder/run.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "holdfast/jail/jail.h"
 #include "holdfast/keyholder/link.h"
 #include "holdfast/keyholder/service.h"
+#include "holdfast/platform/huge_memory.h"
 
 namespace holdfast::keyholder {
 namespace {
 
 constexpr auto kHelloPatience = std::chrono::seconds(10);
 
+// Code, libraries, stack and heap take some 16 MiB; keys must still find room under the limit.
+constexpr rlim_t kLockAllFrom = 64u << 20;
+
+// Keys have locked pages of their own; this keeps stack and heap, over which they pass, out of swap
+// too. Where the limit is too low for both, it is left to the keys.
+void lock_everything() {
+  platform::raise_locked_memory_limit();
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur >= kLockAllFrom)
+    ::mlockall(MCL_CURRENT);
+}
+
 Status run(bool with_listener) {
-  // Keys have locked pages of their own; this keeps stack and heap, over which they pass, out of
-  // swap too. Where the limit is too low for it, they still have theirs.
-  ::mlockall(MCL_CURRENT);
+  lock_everything();
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kKeyHolder;
   profile.keep_fds = {kControlFd};

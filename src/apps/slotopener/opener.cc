@@ -12,6 +12,7 @@
 #include "holdfast/keyring/recovery_code.h"
 #include "holdfast/keyring/root_key.h"
 #include "holdfast/keyring/slot_params.h"
+#include "holdfast/platform/huge_memory.h"
 
 namespace holdfast::slotopener {
 namespace {
@@ -76,8 +77,8 @@ Result<crypto::Argon2Cost> parse_cost(const std::string& hint) {
   crypto::Argon2Cost cost;
   if (std::sscanf(hint.c_str(), "%u,%u,%u", &cost.memory_kib, &cost.passes, &cost.lanes) != 3)
     return invalid_argument("bad cost of a passphrase");
-  cost.memory_kib = std::clamp(cost.memory_kib, keyring::kArgon2MemoryKibMin,
-                               keyring::kArgon2MemoryKibMax);
+  cost.memory_kib =
+      std::clamp(cost.memory_kib, keyring::kArgon2MemoryKibMin, keyring::kArgon2MemoryKibMax);
   cost.passes = std::clamp(cost.passes, keyring::kArgon2PassesMin, keyring::kArgon2PassesMax);
   return cost;
 }
@@ -114,7 +115,8 @@ Result<Opened> content(const Request& request) {
   HF_TRY_ASSIGN(const crypto::Secret secret,
                 keyholder::read_secret(kSecretFd, kKeyFileBytesMax, deadline()));
   HF_TRY_ASSIGN(FactorKey key, keyring::derive_factor_key(request.kind, secret, request.slot));
-  return Opened{std::move(key), request.enrol ? keyring::encode_text_params(request.hint) : Bytes()};
+  return Opened{std::move(key),
+                request.enrol ? keyring::encode_text_params(request.hint) : Bytes()};
 }
 
 Result<Opened> open(const Request& request) {
@@ -135,6 +137,7 @@ Result<Opened> open(const Request& request) {
 
 // Kinds that need no device and no library of others see nothing but their descriptors.
 Status confine() {
+  platform::raise_locked_memory_limit();
   const rlimit none{0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
