@@ -33,9 +33,9 @@ struct ConvertResult {
 using ConvertProgress = std::function<Status(std::uint64_t done, std::uint64_t total)>;
 
 // Writes the pack into the empty `out`; the caller syncs it. The bytes depend on the parts and the
-// options but not on `threads`, and in a sealed pack on key and salt. Errors: those of
-// open_source() and model::inspect; kCorrupt for a vector that holds a value that is not finite;
-// those of writing; that of `progress`.
+// options but not on `threads`, and in a sealed pack on key and salt. Errors: what
+// open_source() and model::inspect return, kCorrupt for a vector that holds a value that is not
+// finite, what writing returns and what `progress` returns.
 Result<ConvertResult> convert(std::span<const platform::ByteSource* const> parts,
                               platform::OpenFile& out, const ConvertOptions& options,
                               const ConvertProgress& progress,

@@ -29,8 +29,8 @@ struct ContentKeys {
   Result<ContentKeys> copy() const;
 };
 
-// From the pack's data key (32 bytes) and what its header says. kExhausted where there is no memory.
-// Thread-safe.
+// From the pack's data key (32 bytes) and what its header says. kExhausted where there is no
+// memory. Thread-safe.
 Result<ContentKeys> derive_content_keys(const crypto::Secret& dek, crypto::AeadAlgorithm algorithm,
                                         const Salt& salt, const ModelId& model_id);
 
