@@ -1,8 +1,10 @@
 """`holdfast seal` from outside. Oracle: keyring_reader.py."""
 import json
 import os
+import shutil
 import sys
 import unittest
+from pathlib import Path
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(here, "..", "e2e"))
@@ -16,8 +18,7 @@ class Seal(harness.Bare):
     def setUp(self):
         super().setUp()
         self.data = self.environment["HOLDFAST_DATA_DIR"]
-        for name in os.listdir(self.data) if os.path.isdir(self.data) else []:
-            os.remove(os.path.join(self.data, name))
+        shutil.rmtree(self.data, ignore_errors=True)
 
     def secret(self, text):
         path = os.path.join(self.root, "secret")
@@ -61,7 +62,7 @@ class Seal(harness.Bare):
         code = self.add("recovery")["recovery_code"]
         keyring = self.keyring()
         file_slot, paper = keyring.slots
-        root = keyring.root(file_slot, [open(path, "rb").read()])
+        root = keyring.root(file_slot, [Path(path).read_bytes()])
         self.assertEqual(keyring.root(paper, [code.encode()]), root)
         self.assertEqual(paper["flags"], 1)
         self.assertRegex(code, r"^([a-z2-7]{4}-){7}[a-z2-7]{4}$")
@@ -82,11 +83,11 @@ class Seal(harness.Bare):
         path = os.path.join(self.root, "rotate.key")
         self.ok(["seal", "slot", "add", "--kind", "file", "--path", path])
         before = self.keyring()
-        old = before.root(before.slots[0], [open(path, "rb").read()])
+        old = before.root(before.slots[0], [Path(path).read_bytes()])
         self.ok(["seal", "rotate", "irk", "-y"])
         self.ok(["seal", "rotate", "kek"])
         after = self.keyring()
-        new = after.root(after.slots[0], [open(path, "rb").read()])
+        new = after.root(after.slots[0], [Path(path).read_bytes()])
         self.assertNotEqual(old, new)
         self.assertEqual((after.epoch, self.status()["kek_epoch"]), (2, 2))
         self.check_children(new)
@@ -102,7 +103,7 @@ class Seal(harness.Bare):
         slot = self.status()["slots"][0]["id"]
         self.fails(7, ["seal", "slot", "rm", slot, "-y"], "sealed")
         path = os.path.join(self.data, "keyring.hfk")
-        whole = open(path, "rb").read()
+        whole = Path(path).read_bytes()
         with open(path, "r+b") as f:
             f.seek(-1, os.SEEK_END)
             f.write(bytes([whole[-1] ^ 1]))
@@ -121,7 +122,7 @@ class Seal(harness.Bare):
         for name in os.listdir(self.data):
             path = os.path.join(self.data, name)
             if os.path.isfile(path):
-                content = open(path, "rb").read()
+                content = Path(path).read_bytes()
                 self.assertNotIn(b"canary-passphrase", content, name)
                 self.assertNotIn(root, content, name)
 

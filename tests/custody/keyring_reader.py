@@ -3,6 +3,7 @@ import hashlib
 import hmac
 import sqlite3
 import struct
+from pathlib import Path
 
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
@@ -52,7 +53,7 @@ def factor_key(kind, params, slot, secret):
 
 class Keyring:
     def __init__(self, path):
-        self.data = open(path, "rb").read()
+        self.data = Path(path).read_bytes()
         r = Reader(self.data)
         if r.take(4) != b"HFK1" or r.number("H") != 1:
             raise Wrong("no keyring of version 1")
