@@ -79,7 +79,7 @@ class Refused(Bare):
 
     def setUp(self):
         self.dir = os.path.join(tempfile.mkdtemp(dir=self.root), "model")
-        shutil.copytree(GOLDEN / "llama", self.dir)
+        shutil.copytree(GOLDEN / "llama", self.dir, ignore=shutil.ignore_patterns("logits.bin"))
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -99,8 +99,9 @@ class Refused(Bare):
         target = self.path("tokenizer.json")
         for make in (lambda: os.mkfifo(target), lambda: os.mkdir(target), lambda: os.symlink("/dev/zero", target),
                      lambda: socket.socket(socket.AF_UNIX).bind(target)):
-            shutil.rmtree(target, ignore_errors=True)
-            if os.path.lexists(target):
+            if os.path.isdir(target):
+                os.rmdir(target)
+            elif os.path.lexists(target):
                 os.unlink(target)
             os.chdir(self.dir)  # names of sockets are short
             make()
@@ -109,7 +110,7 @@ class Refused(Bare):
             self.assertRegex(done.stderr, r"(?m)^error: ")
 
     def test_absent_and_malformed_paths(self):
-        self.fails(3, ["import", self.dir + "/nothing"], "")
+        self.fails(3, ["import", self.dir + "/nothing"], "nothing")
         for path in ("/dev/zero", "/dev/null", "/dev/tty", "/proc/self/mem", "/proc/kmsg"):
             self.assertNotEqual(self.run_(["import", path]).returncode, 0, path)
 
@@ -125,7 +126,8 @@ class Refused(Bare):
     def test_flips_of_the_weights_files_headers(self):
         shard = self.path(self.shards()[0])
         whole = pathlib.Path(shard).read_bytes()
-        for at in range(0, 200, 23):
+        header_end = 8 + int.from_bytes(whole[:8], "little")
+        for at in range(0, header_end, 23):
             pathlib.Path(shard).write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1:])
             done = self.run_(["import", self.dir, "--name", "flipped"])
             self.assertIn(done.returncode, (2, 6), f"{at}: {done.stderr}")
