@@ -183,7 +183,7 @@ class Run(Case):
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, env=self.environment)
         self.assertTrue(process.stdout.read(1))
-        for pid in children_of(process.pid):
+        for pid in engines_of(process.pid):
             os.kill(pid, signal.SIGKILL)
         _, errors = process.communicate(timeout=TIMEOUT)
         self.assertEqual(process.returncode, 7, errors)
@@ -451,7 +451,7 @@ class Chat(Case):
         t = self.open()
         t.type("Write a very long story about the sea\r")
         t.expect(r"2004l[\s\S]*\w+ \w+ \w+")
-        for pid in children_of(t.pid):
+        for pid in engines_of(t.pid):
             os.kill(pid, signal.SIGKILL)
         t.expect(r"error: .*ended unexpectedly")
         t.expect(r">>> (\r\x1b\[4C)?$")

@@ -86,9 +86,15 @@ def pids_where(wanted):
     return found
 
 
-def children_of(pid):
-    """Pids of the direct children."""
-    return pids_where(lambda fields: int(fields[1]) == pid)
+def engines_of(pid):
+    """Pids of the engines that the process runs: its other children hold its keys."""
+    def is_engine(child):
+        try:
+            with open(f"/proc/{child}/cmdline") as f:
+                return f.read().startswith("holdfast-engine")
+        except OSError:
+            return False  # it has just ended
+    return [child for child in pids_where(lambda fields: int(fields[1]) == pid) if is_engine(child)]
 
 
 def processor_seconds(pid):
@@ -169,5 +175,5 @@ def main():
     unittest.main(verbosity=2)
 
 
-__all__ = ["Bare", "Case", "GEMMA3", "HOLDFAST", "SMOLLM2", "Server", "TIMEOUT", "children_of", "main",
+__all__ = ["Bare", "Case", "GEMMA3", "HOLDFAST", "SMOLLM2", "Server", "TIMEOUT", "engines_of", "main",
            "os", "processor_seconds", "re", "shutil", "signal", "subprocess", "tempfile", "time", "unittest"]

@@ -55,7 +55,7 @@ class CrashPhases(Case):
         self.assertEqual(sum('"error"' in f for f in frames), 1)
 
     def killed_engine(self, server):
-        engine, = children_of(server.process.pid)
+        engine, = engines_of(server.process.pid)
         os.kill(engine, random.choice([signal.SIGKILL, signal.SIGSEGV]))
         return engine
 
@@ -87,7 +87,7 @@ class CrashPhases(Case):
             with self.subTest("idle"):
                 engine = self.killed_engine(server)
                 deadline = time.monotonic() + TIMEOUT
-                while engine in children_of(server.process.pid) and time.monotonic() < deadline:
+                while engine in engines_of(server.process.pid) and time.monotonic() < deadline:
                     time.sleep(0.01)
                 time.sleep(0.2)
                 self.back(server, expected)
@@ -95,7 +95,7 @@ class CrashPhases(Case):
                 self.ok(["unload", "smol"])
                 ask = Asking(server, stream)
                 deadline = time.monotonic() + TIMEOUT
-                while not children_of(server.process.pid) and time.monotonic() < deadline:
+                while not engines_of(server.process.pid) and time.monotonic() < deadline:
                     pass
                 self.killed_engine(server)
                 self.clean_error(ask)
@@ -107,11 +107,11 @@ class CrashPhases(Case):
             expected = json.loads(Asking(server, SHORT).done().answer)["choices"][0]["text"]
             ask = Asking(server, STORY | {"stream": True})
             self.assertTrue(ask.first.wait(TIMEOUT))
-            engine, = children_of(server.process.pid)
+            engine, = engines_of(server.process.pid)
             os.kill(engine, signal.SIGSTOP)
             self.clean_error(ask)
             self.back(server, expected)
-            self.assertNotIn(engine, children_of(server.process.pid))
+            self.assertNotIn(engine, engines_of(server.process.pid))
 
 
 class Cold(Case):

@@ -83,7 +83,7 @@ class Idle(Case):
             status, _ = server.post("/v1/completions", json.dumps(
                 {"model": "smol", "prompt": "Hello", "max_tokens": 4}))
             self.assertEqual(status, 200)
-            engine, = children_of(server.process.pid)
+            engine, = engines_of(server.process.pid)
             time.sleep(0.5)
             before = processor_seconds(engine)
             time.sleep(3)
@@ -97,11 +97,11 @@ class Crash(Case):
             asking = threading.Thread(
                 target=lambda: answers.append(server.post("/v1/completions", STORY)))
             # A stopped engine cannot finish before it is killed, however fast the machine is.
-            for pid in children_of(server.process.pid):
+            for pid in engines_of(server.process.pid):
                 os.kill(pid, signal.SIGSTOP)
             asking.start()
             time.sleep(1)
-            for pid in children_of(server.process.pid):
+            for pid in engines_of(server.process.pid):
                 os.kill(pid, signal.SIGKILL)
             asking.join(TIMEOUT)
             self.assertIn(answers[0][0], (500, 502, 503))
