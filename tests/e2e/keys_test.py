@@ -53,6 +53,8 @@ class Keys(Case):
             for name in names:
                 if name.endswith(".hfc"):
                     continue
+                if not os.path.isfile(os.path.join(folder, name)):
+                    continue  # a socket
                 with open(os.path.join(folder, name), "rb") as f:
                     self.assertNotIn(key["key"][20:40].encode(), f.read(), name)
 
