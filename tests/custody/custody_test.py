@@ -2,7 +2,9 @@
 import json
 import os
 import shutil
+import signal
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -114,6 +116,27 @@ class Seal(harness.Bare):
         self.fails(4, ["seal", "unseal", *self.secret("right")], "others can read")
         os.remove(path)
         self.fails(6, ["seal", "slot", "add", "--kind", "file", "--path", os.path.join(self.root, "x")], "gone")
+
+    def test_a_key_holder_that_hangs_holds_up_no_request(self):
+        """Requests go on; the one that hangs is replaced, and SIGTERM ends the server."""
+        self.environment["XDG_CONFIG_HOME"] = os.path.join(self.root, "config")
+        with harness.Server(self) as server:
+            hung, = self.holders_of(server)
+            os.kill(hung, signal.SIGSTOP)
+            until = time.monotonic() + 20
+            slowest = 0
+            while self.holders_of(server) in ([hung], []):
+                self.assertLess(time.monotonic(), until, server.text())
+                began = time.monotonic()
+                self.assertEqual(server.get("/livez")[0], 200)
+                slowest = max(slowest, time.monotonic() - began)
+                time.sleep(0.05)
+            self.assertLess(slowest, 2)
+            self.assertEqual(self.status()["state"], "open")
+            self.assertEqual(server.stop(), 0)
+
+    def holders_of(self, server):
+        return harness.children_of(server.process.pid, "holdfast-keyholder")
 
     def test_no_secret_is_stored_in_the_open(self):
         self.add("passphrase", secrets=self.secret("canary-passphrase-0123456789"))

@@ -86,15 +86,19 @@ def pids_where(wanted):
     return found
 
 
-def engines_of(pid):
-    """Pids of the engines that the process runs: its other children hold its keys."""
-    def is_engine(child):
+def children_of(pid, program):
+    """Pids of the direct children that run that program."""
+    def runs_it(child):
         try:
             with open(f"/proc/{child}/cmdline") as f:
-                return f.read().startswith("holdfast-engine")
+                return os.path.basename(f.read().split("\0")[0]) == program
         except OSError:
             return False  # it has just ended
-    return [child for child in pids_where(lambda fields: int(fields[1]) == pid) if is_engine(child)]
+    return [child for child in pids_where(lambda fields: int(fields[1]) == pid) if runs_it(child)]
+
+
+def engines_of(pid):
+    return children_of(pid, "holdfast-engine")
 
 
 def processor_seconds(pid):

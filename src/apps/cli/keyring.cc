@@ -45,15 +45,12 @@ Result<custody::CustodyOptions> custody_options(const Context& context, bool sha
 // The three lines of a first start.
 void say_what_was_made(const Context& context, const custody::Custody& c,
                        keyring::FactorKind kind) {
-  const std::string& data_dir = c.options().data_dir;
+  notice(context,
+         "created the keyring " + c.options().keyring_file() + ": models are sealed from now on");
   if (kind == keyring::FactorKind::kCredential) {
-    notice(context,
-           "created the keyring " + data_dir + "/keyring.hfk: models are sealed from now on");
     notice(context, "  it opens with the systemd credential " + c.options().credential +
                         ": who can become root on this machine can read it");
   } else {
-    notice(context,
-           "created the keyring " + data_dir + "/keyring.hfk: models are sealed from now on");
     notice(context, "  it opens with the key file " + c.options().key_file +
                         ", which does not protect against who steals the whole disk");
   }
@@ -84,8 +81,20 @@ Result<std::unique_ptr<custody::Custody>> start_custody(const Context& context) 
   return c;
 }
 
-bool seals_packs(const Context& context, const custody::Custody& custody) {
-  return context.settings.text(config::Setting::store_seal) == "auto" && custody.exists();
+Result<std::unique_ptr<custody::Custody>> sealing_custody(const Context& context) {
+  std::unique_ptr<custody::Custody> none;
+  if (context.settings.text(config::Setting::store_seal) == "off") return none;
+  HF_TRY_ASSIGN(const custody::CustodyOptions options, custody_options(context, false));
+  if (!real_files().exists(options.keyring_file())) return none;
+  HF_TRY_ASSIGN(std::unique_ptr<custody::Custody> c, open_custody(context));
+  HF_TRY(c->ensure_open());
+  return c;
+}
+
+Result<vault::PackHeader> header_of(const registry::Store& store,
+                                    const registry::ModelRecord& model) {
+  HF_TRY_ASSIGN(const auto file, store.open_pack(model));
+  return vault::read_pack_header(*file);
 }
 
 Result<importer::PackKeys::NewKey> HolderPackKeys::new_key(const vault::ModelId& model_id) {

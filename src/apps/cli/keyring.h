@@ -24,8 +24,13 @@ Result<std::unique_ptr<custody::Custody>> open_custody(const Context& context, b
 // starts sealed.
 Result<std::unique_ptr<custody::Custody>> start_custody(const Context& context);
 
-// Whether new packs are sealed here.
-bool seals_packs(const Context& context, const custody::Custody& custody);
+// What seals new packs here, opened; null where they are not sealed: store.seal = "off", or there
+// is no keyring. kUnavailable while no slot opens it without an operator.
+Result<std::unique_ptr<custody::Custody>> sealing_custody(const Context& context);
+
+// The header of a model's pack, as it stands there: of a sealed one not authenticated.
+Result<vault::PackHeader> header_of(const registry::Store& store,
+                                    const registry::ModelRecord& model);
 
 // Keys for imports, over the key holder. `custody` outlives it.
 class HolderPackKeys final : public importer::PackKeys {

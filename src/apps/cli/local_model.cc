@@ -81,12 +81,9 @@ Result<registry::ModelRecord> import_path(const Context& context, registry::Stor
   std::unique_ptr<custody::Custody> custody;
   std::optional<HolderPackKeys> keys;
   if (!flags.unsealed) {
-    HF_TRY_ASSIGN(custody, open_custody(context));
+    HF_TRY_ASSIGN(custody, sealing_custody(context));
   }
-  if (custody != nullptr && seals_packs(context, *custody)) {
-    HF_TRY(custody->ensure_open());
-    options.keys = &keys.emplace(*custody);
-  }
+  if (custody != nullptr) options.keys = &keys.emplace(*custody);
   HF_TRY_ASSIGN(importer::ImportResult result, importer::import_model(store, options));
   if (was_there != nullptr) *was_there = result.was_there;
   return std::move(result.model);

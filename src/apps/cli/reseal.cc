@@ -14,12 +14,6 @@ namespace holdfast::cli {
 
 namespace {
 
-Result<vault::PackHeader> header_of(const registry::Store& store,
-                                    const registry::ModelRecord& model) {
-  HF_TRY_ASSIGN(const auto file, store.open_pack(model));
-  return vault::read_pack_header(*file);
-}
-
 // One record for each pack, whatever names it has.
 std::vector<registry::ModelRecord> packs_of(const std::vector<registry::ModelRecord>& models) {
   std::vector<registry::ModelRecord> out;

@@ -48,13 +48,14 @@ bool opens_by_itself(const SlotPlan& slot) {
   return std::all_of(slot.factors.begin(), slot.factors.end(), needs_nobody);
 }
 
+std::string CustodyOptions::keyring_file() const {
+  return keyring_path.empty() ? platform::join_path(data_dir, "keyring.hfk") : keyring_path;
+}
+
 Custody::Custody(platform::FileSystem& files, CustodyOptions options, KeyTable table)
     : files_(files),
       options_(std::move(options)),
-      store_(files,
-             options_.keyring_path.empty() ? platform::join_path(options_.data_dir, "keyring.hfk")
-                                           : options_.keyring_path,
-             options_.data_dir),
+      store_(files, options_.keyring_file(), options_.data_dir),
       table_(std::move(table)),
       holder_(files, holder_options(options_)) {}
 
@@ -97,7 +98,8 @@ Result<CustodyStatus> Custody::status() {
   HF_TRY_ASSIGN(out.holder, holder_status());
   out.holder_is_shared = holder_.is_shared();
   HF_TRY_ASSIGN(const auto keks, table_.list(keyring::purpose::kKekWeights));
-  for (const WrappedRow& row : keks) out.kek_epoch = std::max(out.kek_epoch, kek_epoch_of(row));
+  for (const WrappedRow& row : keks)
+    out.kek_epoch = std::max(out.kek_epoch, keyring::epoch_of_id(row.id).value_or(0));
   HF_TRY_ASSIGN(const auto deks, table_.list(keyring::purpose::kDekWeights));
   out.models = deks.size();
   return out;
@@ -145,16 +147,26 @@ Status Custody::open_with(const Current& current, const SlotPlan& slot, const Sl
   append_file(body, current.file).be(generation_min);
   append_slot_secret(body, slot);
   HF_TRY(call(Op::kOpen, body, keys.fd()));
-  HF_TRY(note_opened(slot.id));
+  HF_TRY(table_.note_opened(slot.id));
   return after_open(current);
+}
+
+Result<SlotKeys> Custody::new_slot_keys() const {
+  return SlotKeys::create(platform::join_path(options_.program_dir, "holdfast-slot-opener"));
+}
+
+// Inside a transaction.
+Status Custody::keep_children_of(std::uint32_t irk_epoch) {
+  for (const std::string_view purpose : kRootChildren)
+    HF_TRY(table_.remove_other_epochs(purpose, irk_epoch));
+  return ok_status();
 }
 
 // The file that opened is the truth: what a crash left unfinished beside it is finished or undone.
 Status Custody::after_open(const Current& current) {
   const std::uint32_t epoch = current.keyring.irk_epoch;
   HF_TRY_ASSIGN(db::Transaction change, db::Transaction::begin(table_.database()));
-  for (const std::string_view purpose : kRootChildren)
-    HF_TRY(table_.remove_other_epochs(purpose, epoch));
+  HF_TRY(keep_children_of(epoch));
   HF_TRY(table_.set_generation(current.keyring.generation));
   HF_TRY(change.commit());
   HF_TRY(load_children(epoch));
@@ -164,9 +176,7 @@ Status Custody::after_open(const Current& current) {
 
 Status Custody::load(const WrappedRow& row) {
   ByteWriter body;
-  keyholder::append_lp(body, as_bytes_view(row.purpose));
-  keyholder::append_lp(body, row.id);
-  keyholder::append_lp(body, row.blob);
+  body.lp(row.purpose).lp(row.id).lp(row.blob);
   HF_TRY(call(Op::kLoadKey, body));
   return ok_status();
 }
@@ -187,14 +197,11 @@ Status Custody::make_missing(std::string_view purpose, std::uint32_t irk_epoch) 
   if (!rows.empty()) return ok_status();
   WrappedRow row{std::string(purpose), keyring::epoch_id(1), irk_epoch, {}};
   ByteWriter body;
-  keyholder::append_lp(body, as_bytes_view(purpose));
-  keyholder::append_lp(body, row.id);
+  body.lp(purpose).lp(row.id);
   HF_TRY_ASSIGN(row.blob, call(Op::kMakeKey, body));
   HF_TRY(table_.put(row));
   return load(row);
 }
-
-Status Custody::note_opened(const keyring::SlotId& slot) { return table_.note_opened(slot); }
 
 Status Custody::ensure_open() {
   const std::lock_guard guard(mutex_);
@@ -219,8 +226,7 @@ Status Custody::open_by_itself() {
   std::string why;
   for (const keyring::Slot& slot : current.keyring.slots) {
     if (!opens_by_itself(slot.plan)) continue;
-    HF_TRY_ASSIGN(SlotKeys keys, SlotKeys::create(platform::join_path(options_.program_dir,
-                                                                      "holdfast-slot-opener")));
+    HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
     Status opened = collect(slot.plan, {}, keys);
     if (opened.ok()) opened = open_with(current, slot.plan, keys);
     if (opened.ok() || opened.error().code() == ErrorCode::kCorrupt) return opened;
@@ -237,8 +243,7 @@ Status Custody::unseal(const AskSecret& ask) {
   Status last = no_slot_opens("");
   for (const keyring::Slot& slot : current.keyring.slots) {
     if (opens_by_itself(slot.plan)) continue;
-    HF_TRY_ASSIGN(SlotKeys keys, SlotKeys::create(platform::join_path(options_.program_dir,
-                                                                      "holdfast-slot-opener")));
+    HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
     Status opened = collect(slot.plan, ask, keys);
     if (!opened.ok() && opened.error().code() == ErrorCode::kNotFound) continue;
     if (opened.ok()) opened = open_with(current, slot.plan, keys);
@@ -257,6 +262,16 @@ Status Custody::seal() {
   return ok_status();
 }
 
+Status Custody::ensure_key_file(const std::string& path) {
+  if (files_.exists(path)) return ok_status();
+  HF_TRY(files_.make_dirs(platform::parent_path(path), 0700));
+  std::array<std::byte, kKeyFileBytes> random{};
+  HF_TRY(platform::fill_random(random));
+  const Status written = platform::write_file_atomic(files_, path, random, 0600);
+  platform::wipe(random);
+  return written;
+}
+
 Result<FactorKind> Custody::create_default() {
   NewSlot slot;
   FactorInput factor;
@@ -269,14 +284,7 @@ Result<FactorKind> Custody::create_default() {
     factor.kind = FactorKind::kFile;
     factor.hint = options_.key_file;
     slot.label = "key file";
-    if (!files_.exists(options_.key_file)) {
-      HF_TRY(files_.make_dirs(platform::parent_path(options_.key_file), 0700));
-      std::array<std::byte, kKeyFileBytes> random{};
-      HF_TRY(platform::fill_random(random));
-      const Status written = platform::write_file_atomic(files_, options_.key_file, random, 0600);
-      platform::wipe(random);
-      HF_TRY(written);
-    }
+    HF_TRY(ensure_key_file(options_.key_file));
   }
   const FactorKind kind = factor.kind;
   slot.factors.push_back(std::move(factor));

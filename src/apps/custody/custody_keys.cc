@@ -14,15 +14,8 @@ namespace purpose = keyring::purpose;
 ByteWriter model_body(const vault::ModelId& model, ByteView blob) {
   ByteWriter body;
   body.raw(model);
-  keyholder::append_lp(body, blob);
+  body.lp(blob);
   return body;
-}
-
-// A wrap slot and a stored key say the same (docs/formats/keyring.md, "Wrapped keys").
-Bytes blob_of(const vault::WrapSlot& slot) {
-  ByteWriter out;
-  out.be<std::uint8_t>(1).be<std::uint8_t>(1).be(slot.kek_epoch).raw(slot.nonce).raw(slot.wrapped);
-  return std::move(out).take();
 }
 
 constexpr auto kReadPatience = std::chrono::seconds(5);
@@ -36,12 +29,12 @@ Result<std::size_t> Custody::rotate_kek() {
   HF_TRY_ASSIGN(const keyring::HolderStatus holder, holder_status());
   HF_TRY_ASSIGN(const std::vector<WrappedRow> old, table_.list(purpose::kKekWeights));
   std::uint32_t epoch = 1;
-  for (const WrappedRow& row : old) epoch = std::max(epoch, kek_epoch_of(row) + 1);
+  for (const WrappedRow& row : old)
+    epoch = std::max(epoch, keyring::epoch_of_id(row.id).value_or(0) + 1);
   WrappedRow fresh{
       std::string(purpose::kKekWeights), keyring::epoch_id(epoch), holder.irk_epoch, {}};
   ByteWriter body;
-  keyholder::append_lp(body, as_bytes_view(fresh.purpose));
-  keyholder::append_lp(body, fresh.id);
+  body.lp(fresh.purpose).lp(fresh.id);
   HF_TRY_ASSIGN(fresh.blob, call(Op::kMakeKey, body));
   // Stored before anything is wrapped under it; until the transaction below both are good.
   HF_TRY(table_.put(fresh));
@@ -56,8 +49,7 @@ Result<std::size_t> Custody::rotate_kek() {
   }
   for (const WrappedRow& row : old) {
     ByteWriter unload;
-    keyholder::append_lp(unload, as_bytes_view(row.purpose));
-    keyholder::append_lp(unload, row.id);
+    unload.lp(row.purpose).lp(row.id);
     HF_TRY(call(Op::kUnloadKey, unload));
   }
   ignore_error(table_.database().truncate_log(), "a reader is busy: the next checkpoint does it");
@@ -121,7 +113,7 @@ Result<std::vector<Bytes>> Custody::dek_candidates(const vault::PackHeader& head
   for (const vault::WrapSlot& slot : header.slots) {
     if (slot.used && slot.kek_id == holder.instance_id &&
         slot.algorithm == vault::WrapAlgorithm::kAes256Gcm)
-      out.push_back(blob_of(slot));
+      out.push_back(keyring::blob_of_slot(slot));
   }
   HF_TRY_ASSIGN(auto row, table_.find(purpose::kDekWeights, header.model_id));
   if (row) out.push_back(std::move(row->blob));
@@ -151,17 +143,7 @@ Status Custody::send_content_keys(const vault::PackHeader& header, int fd) {
 Result<vault::WrapSlot> Custody::wrap_slot(ByteView blob) {
   const std::lock_guard guard(mutex_);
   HF_TRY_ASSIGN(const keyring::HolderStatus holder, holder_status());
-  vault::WrapSlot slot;
-  ByteReader in(blob);
-  HF_TRY(in.skip(2));
-  slot.used = true;
-  slot.kek_id = holder.instance_id;
-  HF_TRY_ASSIGN(slot.kek_epoch, in.be<std::uint32_t>());
-  HF_TRY_ASSIGN(const ByteView nonce, in.take(slot.nonce.size()));
-  HF_TRY_ASSIGN(const ByteView wrapped, in.take(slot.wrapped.size()));
-  std::copy(nonce.begin(), nonce.end(), slot.nonce.begin());
-  std::copy(wrapped.begin(), wrapped.end(), slot.wrapped.begin());
-  return slot;
+  return keyring::slot_of_blob(blob, holder.instance_id);
 }
 
 Result<crypto::Secret> Custody::reveal_dek(const vault::ModelId& model) {
@@ -178,8 +160,7 @@ Result<crypto::Sha256Digest> Custody::mac(keyring::MacUse use, std::string_view 
   const std::lock_guard guard(mutex_);
   ByteWriter body;
   body.be(static_cast<std::uint8_t>(use));
-  keyholder::append_lp(body, as_bytes_view(id));
-  keyholder::append_lp(body, data);
+  body.lp(id).lp(data);
   auto reply = call(Op::kMac, body);
   if (!reply.ok() && reply.error().code() == ErrorCode::kUnavailable) {
     // A holder that was started anew is sealed.
@@ -211,8 +192,7 @@ Status Custody::add_key(std::string_view purpose, std::string_view id,
   const ByteView name = as_bytes_view(id);
   WrappedRow row{std::string(purpose), Bytes(name.begin(), name.end()), holder.irk_epoch, {}};
   ByteWriter body;
-  keyholder::append_lp(body, as_bytes_view(purpose));
-  keyholder::append_lp(body, row.id);
+  body.lp(purpose).lp(row.id);
   if (value == nullptr) {
     HF_TRY_ASSIGN(row.blob, call(Op::kMakeKey, body));
   } else {
@@ -228,7 +208,7 @@ Status Custody::put_value(std::string_view name, const crypto::Secret& value) {
   HF_TRY(open_locked());
   HF_TRY_ASSIGN(const platform::UniqueFd fd, secret_socket(value.view()));
   ByteWriter body;
-  keyholder::append_lp(body, as_bytes_view(name));
+  body.lp(name);
   HF_TRY_ASSIGN(Bytes blob, call(Op::kSealValue, body, fd.get()));
   const ByteView id = as_bytes_view(name);
   return table_.put(
@@ -242,8 +222,7 @@ Result<crypto::Secret> Custody::value(std::string_view name) {
   if (!row) return not_found("the keyring holds no value of that name");
   HF_TRY_ASSIGN(platform::SocketPair pair, platform::make_socket_pair());
   ByteWriter body;
-  keyholder::append_lp(body, as_bytes_view(name));
-  keyholder::append_lp(body, row->blob);
+  body.lp(name).lp(row->blob);
   HF_TRY(call(Op::kOpenValue, body, pair.theirs.get()));
   pair.theirs.reset();
   return keyholder::read_secret(pair.ours.get(), keyring::kWrappedBytesMax,

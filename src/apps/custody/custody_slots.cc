@@ -27,8 +27,7 @@ Result<SlotKeys> Custody::enrol(NewSlot& slot, SlotPlan& plan) {
   plan.recovery = slot.recovery;
   plan.created =
       static_cast<std::uint64_t>(platform::unix_seconds(platform::system_clock().wall_time()));
-  HF_TRY_ASSIGN(SlotKeys keys, SlotKeys::create(platform::join_path(options_.program_dir,
-                                                                    "holdfast-slot-opener")));
+  HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
   for (FactorInput& input : slot.factors) {
     platform::UniqueFd secret = std::move(input.secret);
     std::string hint = input.hint;
@@ -70,7 +69,7 @@ Status Custody::create(NewSlot slot) {
   SlotPlan plan;
   HF_TRY_ASSIGN(const SlotKeys keys, enrol(slot, plan));
   ByteWriter body;
-  keyholder::append_lp(body, keyring::encode_slot_plan(plan));
+  body.lp(keyring::encode_slot_plan(plan));
   ByteWriter by_us;
   by_us.be<std::uint8_t>(0);
   HF_TRY(call(Op::kSeal, by_us));
@@ -95,7 +94,7 @@ Result<keyring::SlotId> Custody::add_slot(NewSlot slot) {
   HF_TRY_ASSIGN(const SlotKeys keys, enrol(slot, plan));
   ByteWriter body;
   append_file(body, current.file);
-  keyholder::append_lp(body, keyring::encode_slot_plan(plan));
+  body.lp(keyring::encode_slot_plan(plan));
   HF_TRY_ASSIGN(const Bytes file, call(Op::kAddSlot, body, keys.fd()));
   HF_TRY(store_file(file, current.keyring.generation + 1));
   return plan.id;
@@ -128,14 +127,13 @@ Status Custody::test_slot(const keyring::SlotId& slot, const AskSecret& ask) {
   HF_TRY_ASSIGN(const Current current, read_current());
   const keyring::Slot* found = current.keyring.find(slot);
   if (found == nullptr) return not_found("there is no such slot");
-  HF_TRY_ASSIGN(SlotKeys keys, SlotKeys::create(platform::join_path(options_.program_dir,
-                                                                    "holdfast-slot-opener")));
+  HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
   HF_TRY(collect(found->plan, ask, keys));
   ByteWriter body;
   append_file(body, current.file);
   append_slot_secret(body, found->plan);
   HF_TRY(call(Op::kTestSlot, body, keys.fd()));
-  return note_opened(slot);
+  return table_.note_opened(slot);
 }
 
 // Blobs in the order of the rows.
@@ -145,14 +143,12 @@ Result<std::vector<Bytes>> Custody::rewrap(Op op, const std::vector<WrappedRow>&
     const std::size_t end = std::min(rows.size(), at + kRowsPerRequest);
     ByteWriter body;
     for (std::size_t i = at; i < end; ++i) {
-      keyholder::append_lp(body, as_bytes_view(rows[i].purpose));
-      keyholder::append_lp(body, rows[i].id);
-      keyholder::append_lp(body, rows[i].blob);
+      body.lp(rows[i].purpose).lp(rows[i].id).lp(rows[i].blob);
     }
     HF_TRY_ASSIGN(const Bytes reply, call(op, body));
     ByteReader in(reply);
     for (std::size_t i = at; i < end; ++i) {
-      HF_TRY_ASSIGN(const ByteView blob, keyholder::take_lp(in));
+      HF_TRY_ASSIGN(const ByteView blob, in.take_lp());
       out.emplace_back(blob.begin(), blob.end());
     }
   }
@@ -166,8 +162,7 @@ Result<std::vector<SlotPlan>> Custody::rotate_root(const AskSecret& ask) {
   HF_TRY(open_locked());
   HF_TRY_ASSIGN(const auto lock, store_.lock());
   HF_TRY_ASSIGN(const Current current, read_current());
-  HF_TRY_ASSIGN(SlotKeys keys, SlotKeys::create(platform::join_path(options_.program_dir,
-                                                                    "holdfast-slot-opener")));
+  HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
   ByteWriter body;
   append_file(body, current.file);
   std::vector<SlotPlan> lost;
@@ -196,8 +191,7 @@ Result<std::vector<SlotPlan>> Custody::rotate_root(const AskSecret& ask) {
   HF_TRY(store_file(file, current.keyring.generation + 1));
   {
     HF_TRY_ASSIGN(db::Transaction change, db::Transaction::begin(table_.database()));
-    for (const std::string_view purpose : kRootChildren)
-      HF_TRY(table_.remove_other_epochs(purpose, epoch + 1));
+    HF_TRY(keep_children_of(epoch + 1));
     HF_TRY(change.commit());
   }
   ignore_error(table_.database().truncate_log(), "a reader is busy: the next checkpoint does it");

@@ -16,6 +16,9 @@ namespace {
 constexpr std::string_view kSocketName = "keyholder.sock";
 // The holder computes for milliseconds; a rotation's batch for a second on a slow machine.
 constexpr auto kReplyPatience = std::chrono::seconds(60);
+// Its status comes from its memory, at worst behind such a batch of another process: who does not
+// give it hangs, and is replaced.
+constexpr auto kStatusPatience = std::chrono::seconds(5);
 constexpr int kBacklog = 16;
 
 // A unix socket's address holds 107 bytes, and data directories may be deeper: the directory is
@@ -124,8 +127,7 @@ Status HolderClient::connect() {
   return started;
 }
 
-Result<Bytes> HolderClient::exchange(ByteView request, int fd) {
-  const auto deadline = platform::Deadline::after(kReplyPatience);
+Result<Bytes> HolderClient::exchange(ByteView request, int fd, platform::Deadline deadline) {
   HF_TRY(keyholder::send_frame(socket_.get(), request, fd, deadline));
   HF_TRY_ASSIGN(const keyholder::Frame reply, keyholder::receive_frame(socket_.get(), deadline));
   return Bytes(reply.bytes);
@@ -137,7 +139,8 @@ Result<Bytes> HolderClient::call(keyholder::Op op, ByteView body, int fd) {
   request.be(static_cast<std::uint8_t>(op)).raw(body);
   if (request.size() > keyholder::kFrameBytesMax)
     return invalid_argument("a request to the key holder is too long");
-  auto reply = exchange(request.view(), fd);
+  const auto patience = op == keyholder::Op::kStatus ? kStatusPatience : kReplyPatience;
+  auto reply = exchange(request.view(), fd, platform::Deadline::after(patience));
   if (!reply.ok()) {
     disconnect();
     return holder_died().add_context(reply.error().to_string());

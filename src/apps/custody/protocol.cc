@@ -1,8 +1,5 @@
 #include "protocol.h"
 
-#include <algorithm>
-#include <charconv>
-
 namespace holdfast::custody {
 
 ByteWriter& append_file(ByteWriter& out, ByteView file) {
@@ -17,25 +14,18 @@ Result<keyring::HolderStatus> decode_status(ByteView reply) {
   ByteReader in(reply);
   keyring::HolderStatus s;
   HF_TRY_ASSIGN(const std::uint8_t open, in.be<std::uint8_t>());
-  HF_TRY_ASSIGN(const ByteView instance, in.take(s.instance_id.size()));
+  HF_TRY(in.take_array(s.instance_id));
   HF_TRY_ASSIGN(s.generation, in.be<std::uint64_t>());
   HF_TRY_ASSIGN(s.irk_epoch, in.be<std::uint32_t>());
-  HF_TRY_ASSIGN(const ByteView slot, in.take(s.slot.size()));
-  HF_TRY_ASSIGN(const std::uint8_t secret_file, in.be<std::uint8_t>());
+  HF_TRY(in.take_array(s.slot));
+  HF_TRY_ASSIGN(const std::uint8_t memory, in.be<std::uint8_t>());
+  if (memory > static_cast<std::uint8_t>(platform::SecretMemoryKind::kNotLocked))
+    return corrupt("the key holder's status has an unknown kind of memory");
   HF_TRY_ASSIGN(const std::uint8_t stay_sealed, in.be<std::uint8_t>());
   s.open = open == 1;
   s.stay_sealed = stay_sealed == 1;
-  s.memory_is_secret_file = secret_file == 1;
-  std::copy(instance.begin(), instance.end(), s.instance_id.begin());
-  std::copy(slot.begin(), slot.end(), s.slot.begin());
+  s.memory = static_cast<platform::SecretMemoryKind>(memory);
   return s;
-}
-
-std::uint32_t kek_epoch_of(const WrappedRow& row) {
-  const std::string_view text = as_string_view(row.id);
-  std::uint32_t epoch = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), epoch);
-  return error == std::errc() && end == text.data() + text.size() ? epoch : 0;
 }
 
 }  // namespace holdfast::custody

@@ -6,7 +6,6 @@
 
 #include "holdfast/base/bytes.h"
 #include "holdfast/base/result.h"
-#include "holdfast/custody/key_table.h"
 #include "holdfast/keyring/holder.h"
 
 namespace holdfast::custody {
@@ -20,7 +19,5 @@ ByteWriter& append_file(ByteWriter& out, ByteView file);
 // The slot's id and its number of factors.
 void append_slot_secret(ByteWriter& out, const keyring::SlotPlan& slot);
 Result<keyring::HolderStatus> decode_status(ByteView reply);
-// The number that a KEK's id is; 0 for anything else.
-std::uint32_t kek_epoch_of(const WrappedRow& row);
 
 }  // namespace holdfast::custody

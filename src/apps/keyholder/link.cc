@@ -113,9 +113,7 @@ Status receive_head(int socket, MutableBytes head, platform::UniqueFd& fd,
   }
 }
 
-void append_text(ByteWriter& out, std::string_view text) {
-  append_lp(out, as_bytes_view(text.substr(0, kTextBytesMax)));
-}
+std::string_view bounded(std::string_view text) { return text.substr(0, kTextBytesMax); }
 
 // Memory that a system call may fill, wiped at its end.
 struct Piece {
@@ -124,16 +122,6 @@ struct Piece {
 };
 
 }  // namespace
-
-void append_lp(ByteWriter& out, ByteView bytes) {
-  HF_CHECK(bytes.size() <= std::numeric_limits<std::uint16_t>::max());
-  out.be(static_cast<std::uint16_t>(bytes.size())).raw(bytes);
-}
-
-Result<ByteView> take_lp(ByteReader& in) {
-  HF_TRY_ASSIGN(const std::uint16_t n, in.be<std::uint16_t>());
-  return in.take(n);
-}
 
 Status send_frame(int socket, ByteView bytes, int pass_fd, platform::Deadline deadline) {
   HF_CHECK(!bytes.empty() && bytes.size() <= kFrameBytesMax);
@@ -161,10 +149,8 @@ Bytes encode_reply(const Result<Bytes>& result) {
     out.be<std::uint8_t>(0).raw(*result);
   } else {
     const Error& error = result.error();
-    out.be(static_cast<std::uint8_t>(error.code()));
-    append_text(out, error.client_message());
-    append_text(out, error.detail());
-    append_text(out, error.hint());
+    out.be(static_cast<std::uint8_t>(error.code())).lp(bounded(error.client_message()));
+    out.lp(bounded(error.detail())).lp(bounded(error.hint()));
   }
   return std::move(out).take();
 }
@@ -176,9 +162,9 @@ Result<Bytes> decode_reply(ByteView reply) {
     HF_TRY_ASSIGN(const ByteView body, in.take(in.remaining()));
     return Bytes(body.begin(), body.end());
   }
-  HF_TRY_ASSIGN(const ByteView message, take_lp(in));
-  HF_TRY_ASSIGN(const ByteView detail, take_lp(in));
-  HF_TRY_ASSIGN(const ByteView hint, take_lp(in));
+  HF_TRY_ASSIGN(const ByteView message, in.take_lp());
+  HF_TRY_ASSIGN(const ByteView detail, in.take_lp());
+  HF_TRY_ASSIGN(const ByteView hint, in.take_lp());
   return Error(error_code_from_number(code), std::string(as_string_view(message)),
                std::string(as_string_view(detail)))
       .with_hint(std::string(as_string_view(hint)));

@@ -13,14 +13,6 @@ constexpr auto kSecretPatience = std::chrono::seconds(2);
 
 platform::Deadline secret_deadline() { return platform::Deadline::after(kSecretPatience); }
 
-template <std::size_t N>
-Result<std::array<std::byte, N>> take_array(ByteReader& in) {
-  HF_TRY_ASSIGN(const ByteView bytes, in.take(N));
-  std::array<std::byte, N> out;
-  std::copy(bytes.begin(), bytes.end(), out.begin());
-  return out;
-}
-
 Status at_end(const ByteReader& in) {
   return in.at_end() ? ok_status() : Status(corrupt("a request is too long"));
 }
@@ -45,7 +37,7 @@ Result<std::vector<keyring::FactorKey>> receive_keys(int fd, std::size_t n) {
 // slot id, u8 number of factors; the keys come over the descriptor.
 Result<keyring::SlotSecret> take_slot_secret(ByteReader& in, int fd) {
   keyring::SlotSecret secret;
-  HF_TRY_ASSIGN(secret.slot, take_array<16>(in));
+  HF_TRY(in.take_array(secret.slot));
   HF_TRY_ASSIGN(const std::uint8_t n, in.be<std::uint8_t>());
   HF_TRY_ASSIGN(secret.keys, receive_keys(fd, n));
   return secret;
@@ -57,7 +49,7 @@ struct NewSlot {
 };
 Result<NewSlot> take_new_slot(ByteReader& in, int fd) {
   NewSlot slot;
-  HF_TRY_ASSIGN(const ByteView plan, take_lp(in));
+  HF_TRY_ASSIGN(const ByteView plan, in.take_lp());
   HF_TRY(at_end(in));
   HF_TRY_ASSIGN(slot.plan, keyring::decode_slot_plan(plan));
   HF_TRY_ASSIGN(slot.keys, receive_keys(fd, slot.plan.factors.size()));
@@ -67,7 +59,7 @@ Result<NewSlot> take_new_slot(ByteReader& in, int fd) {
 Bytes encode_status(const keyring::HolderStatus& s) {
   ByteWriter out;
   out.be<std::uint8_t>(s.open ? 1 : 0).raw(s.instance_id).be(s.generation).be(s.irk_epoch);
-  out.raw(s.slot).be<std::uint8_t>(s.memory_is_secret_file ? 1 : 0);
+  out.raw(s.slot).be(static_cast<std::uint8_t>(s.memory));
   out.be<std::uint8_t>(s.stay_sealed ? 1 : 0);
   return std::move(out).take();
 }
@@ -106,7 +98,6 @@ Result<Bytes> Service::handle(ByteView request, const platform::UniqueFd& fd) {
     case Op::kBeginRotation:
     case Op::kRewrapChildren:
     case Op::kRewrapDeks:
-    case Op::kCancelRotation:
       return rotate(op, in, fd.get());
     case Op::kGiveDek:
     case Op::kContentKeys:
@@ -135,7 +126,8 @@ Result<Bytes> Service::change_slots(Op op, ByteReader& in, int fd) {
     return holder_.add_slot(file, slot.plan, slot.keys);
   }
   if (op == Op::kRemoveSlot) {
-    HF_TRY_ASSIGN(const keyring::SlotId id, take_array<16>(in));
+    keyring::SlotId id{};
+    HF_TRY(in.take_array(id));
     HF_TRY(at_end(in));
     return holder_.remove_slot(file, id);
   }
@@ -150,11 +142,11 @@ Result<Bytes> Service::change_slots(Op op, ByteReader& in, int fd) {
 }
 
 Result<Bytes> Service::change_keys(Op op, ByteReader& in, int fd) {
-  HF_TRY_ASSIGN(const ByteView purpose, take_lp(in));
-  HF_TRY_ASSIGN(const ByteView id, take_lp(in));
+  HF_TRY_ASSIGN(const ByteView purpose, in.take_lp());
+  HF_TRY_ASSIGN(const ByteView id, in.take_lp());
   const std::string_view name = as_string_view(purpose);
   if (op == Op::kLoadKey) {
-    HF_TRY_ASSIGN(const ByteView blob, take_lp(in));
+    HF_TRY_ASSIGN(const ByteView blob, in.take_lp());
     HF_TRY(at_end(in));
     return nothing(holder_.load_key(name, id, blob));
   }
@@ -170,10 +162,6 @@ Result<Bytes> Service::change_keys(Op op, ByteReader& in, int fd) {
 }
 
 Result<Bytes> Service::rotate(Op op, ByteReader& in, int fd) {
-  if (op == Op::kCancelRotation) {
-    holder_.cancel_rotation();
-    return Bytes();
-  }
   if (op == Op::kBeginRotation) {
     HF_TRY_ASSIGN(const ByteView file, take_file(in));
     std::vector<keyring::SlotSecret> kept;
@@ -187,27 +175,28 @@ Result<Bytes> Service::rotate(Op op, ByteReader& in, int fd) {
   // Rows in, blobs out, in the same order.
   ByteWriter out;
   while (!in.at_end()) {
-    HF_TRY_ASSIGN(const ByteView purpose, take_lp(in));
-    HF_TRY_ASSIGN(const ByteView id, take_lp(in));
-    HF_TRY_ASSIGN(const ByteView blob, take_lp(in));
+    HF_TRY_ASSIGN(const ByteView purpose, in.take_lp());
+    HF_TRY_ASSIGN(const ByteView id, in.take_lp());
+    HF_TRY_ASSIGN(const ByteView blob, in.take_lp());
     if (op == Op::kRewrapChildren) {
       HF_TRY_ASSIGN(const Bytes fresh, holder_.rewrap_child(as_string_view(purpose), id, blob));
-      append_lp(out, fresh);
+      out.lp(fresh);
       continue;
     }
     vault::ModelId model;
     if (id.size() != model.size()) return corrupt("a model's id has a wrong length");
     std::copy(id.begin(), id.end(), model.begin());
     HF_TRY_ASSIGN(const Bytes fresh, holder_.rewrap_dek(model, blob));
-    append_lp(out, fresh);
+    out.lp(fresh);
   }
   return std::move(out).take();
 }
 
 Result<Bytes> Service::use_deks(Op op, ByteReader& in, int fd) {
   if (fd < 0) return invalid_argument("a request lacks the descriptor for its keys");
-  HF_TRY_ASSIGN(const vault::ModelId model, take_array<16>(in));
-  HF_TRY_ASSIGN(const ByteView blob, take_lp(in));
+  vault::ModelId model{};
+  HF_TRY(in.take_array(model));
+  HF_TRY_ASSIGN(const ByteView blob, in.take_lp());
   if (op == Op::kGiveDek) {
     HF_TRY(at_end(in));
     HF_TRY_ASSIGN(const keyring::Holder::DataKey dek, holder_.give_dek(model, blob));
@@ -221,7 +210,8 @@ Result<Bytes> Service::use_deks(Op op, ByteReader& in, int fd) {
     return Bytes();
   }
   HF_TRY_ASSIGN(const std::uint8_t number, in.be<std::uint8_t>());
-  HF_TRY_ASSIGN(const vault::Salt salt, take_array<32>(in));
+  vault::Salt salt{};
+  HF_TRY(in.take_array(salt));
   HF_TRY(at_end(in));
   const auto algorithm = crypto::aead_algorithm(number);
   if (!algorithm) return unsupported("the pack is sealed with an unknown algorithm");
@@ -234,17 +224,17 @@ Result<Bytes> Service::use_deks(Op op, ByteReader& in, int fd) {
 Result<Bytes> Service::use_values(Op op, ByteReader& in, int fd) {
   if (op == Op::kMac) {
     HF_TRY_ASSIGN(const std::uint8_t use, in.be<std::uint8_t>());
-    HF_TRY_ASSIGN(const ByteView id, take_lp(in));
-    HF_TRY_ASSIGN(const ByteView data, take_lp(in));
+    HF_TRY_ASSIGN(const ByteView id, in.take_lp());
+    HF_TRY_ASSIGN(const ByteView data, in.take_lp());
     HF_TRY(at_end(in));
     HF_TRY_ASSIGN(const crypto::Sha256Digest digest,
                   holder_.mac(static_cast<keyring::MacUse>(use), id, data));
     return Bytes(digest.begin(), digest.end());
   }
   if (fd < 0) return invalid_argument("a request lacks the descriptor for its value");
-  HF_TRY_ASSIGN(const ByteView name, take_lp(in));
+  HF_TRY_ASSIGN(const ByteView name, in.take_lp());
   if (op == Op::kOpenValue) {
-    HF_TRY_ASSIGN(const ByteView blob, take_lp(in));
+    HF_TRY_ASSIGN(const ByteView blob, in.take_lp());
     HF_TRY(at_end(in));
     HF_TRY_ASSIGN(const crypto::Secret value, holder_.open_value(name, blob));
     HF_TRY(send_secret(fd, value.view(), secret_deadline()));

@@ -37,20 +37,14 @@ struct Opened {
 
 platform::Deadline deadline() { return platform::Deadline::after(kPatience); }
 
-Result<FactorKind> parse_kind(std::string_view name) {
-  for (const FactorKind kind : {FactorKind::kPassphrase, FactorKind::kTpm2, FactorKind::kPkcs11,
-                                FactorKind::kCredential, FactorKind::kPbkdf2, FactorKind::kFile}) {
-    if (keyring::factor_kind_name(kind) == name) return kind;
-  }
-  return invalid_argument("unknown kind of slot");
-}
-
 Result<Request> parse(std::span<const std::string> arguments) {
   if (arguments.size() != 4) return invalid_argument("wrong number of arguments");
   Request request;
   request.enrol = arguments[0] == "enrol";
   if (!request.enrol && arguments[0] != "open") return invalid_argument("unknown verb");
-  HF_TRY_ASSIGN(request.kind, parse_kind(arguments[1]));
+  const auto kind = keyring::find_factor_kind(arguments[1]);
+  if (!kind) return invalid_argument("unknown kind of slot");
+  request.kind = *kind;
   HF_TRY_ASSIGN(const Bytes slot, from_hex(arguments[2]));
   if (slot.size() != request.slot.size()) return invalid_argument("bad slot id");
   std::copy(slot.begin(), slot.end(), request.slot.begin());

@@ -1,7 +1,9 @@
 #include "holdfast/base/bytes.h"
 
 #include <array>
+#include <limits>
 
+#include "holdfast/base/check.h"
 #include "holdfast/base/checked.h"
 
 namespace holdfast {
@@ -27,14 +29,28 @@ Status ByteReader::skip(std::uint64_t n) {
   return ok_status();
 }
 
+Result<ByteView> ByteReader::take_lp() {
+  HF_TRY_ASSIGN(const auto n, be<std::uint16_t>());
+  return take(n);
+}
+
 ByteWriter& ByteWriter::raw(ByteView v) {
   bytes_.insert(bytes_.end(), v.begin(), v.end());
   return *this;
 }
 
+ByteWriter& ByteWriter::lp(ByteView v) {
+  HF_CHECK(v.size() <= std::numeric_limits<std::uint16_t>::max());
+  return be(static_cast<std::uint16_t>(v.size())).raw(v);
+}
+
 ByteWriter& ByteWriter::align(std::size_t unit) {
   bytes_.resize(round_up(bytes_.size(), unit));
   return *this;
+}
+
+bool all_zero(ByteView bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
 }
 
 std::string to_hex(ByteView bytes) {

@@ -1,29 +1,54 @@
 #include "holdfast/crypto/kdf.h"
 
 #include <argon2.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
+
+#include <memory>
 
 #include "holdfast/base/check.h"
-#include "holdfast/crypto/hmac.h"
+#include "holdfast/crypto/sha256.h"
 
 namespace holdfast::crypto {
+namespace {
+
+struct KdfDeleter {
+  void operator()(EVP_KDF_CTX* context) const { EVP_KDF_CTX_free(context); }
+};
+
+// Fetched once, as for hashes.
+EVP_KDF* hkdf() {
+  static EVP_KDF* const kKdf = [] {
+    HF_CHECK(OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr) == 1);
+    EVP_KDF* kdf = EVP_KDF_fetch(nullptr, "HKDF", nullptr);
+    HF_CHECK(kdf != nullptr);
+    return kdf;
+  }();
+  return kKdf;
+}
+
+// OpenSSL reads what it takes as not const.
+OSSL_PARAM octets(const char* name, ByteView bytes) {
+  return OSSL_PARAM_construct_octet_string(name, const_cast<std::byte*>(bytes.data()),
+                                           bytes.size());
+}
+
+}  // namespace
 
 Result<Secret> hkdf_sha256(ByteView key, ByteView salt, ByteView info, std::size_t bytes) {
-  HF_CHECK(bytes > 0 && bytes <= 255 * sizeof(Sha256Digest));
+  HF_CHECK(!key.empty() && bytes > 0 && bytes <= 255 * sizeof(Sha256Digest));
   HF_TRY_ASSIGN(Secret out, Secret::of_size(bytes));
-  const std::byte no_salt[sizeof(Sha256Digest)] = {};
-  Sha256Digest extracted = hmac_sha256(salt.empty() ? ByteView(no_salt) : salt, {key});
-  Sha256Digest block{};
-  std::size_t done = 0;
-  for (std::byte counter{1}; done < bytes; counter = std::byte(std::to_integer<int>(counter) + 1)) {
-    const ByteView before = done == 0 ? ByteView() : ByteView(block);
-    block = hmac_sha256(extracted, {before, info, ByteView(&counter, 1)});
-    const std::size_t n = std::min(block.size(), bytes - done);
-    std::memcpy(out.bytes().data() + done, block.data(), n);
-    done += n;
-  }
-  platform::wipe(block);
-  platform::wipe(extracted);
+  const std::unique_ptr<EVP_KDF_CTX, KdfDeleter> context(EVP_KDF_CTX_new(hkdf()));
+  HF_CHECK(context != nullptr);
+  char digest[] = "SHA256";
+  const OSSL_PARAM parameters[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
+      octets(OSSL_KDF_PARAM_KEY, key), octets(OSSL_KDF_PARAM_SALT, salt),
+      octets(OSSL_KDF_PARAM_INFO, info), OSSL_PARAM_construct_end()};
+  HF_CHECK(EVP_KDF_derive(context.get(), reinterpret_cast<unsigned char*>(out.bytes().data()),
+                          bytes, parameters) == 1);
   return out;
 }
 

@@ -1,7 +1,6 @@
 #include "holdfast/keyring/holder.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "holdfast/base/check.h"
 #include "holdfast/crypto/constant_time.h"
@@ -29,21 +28,7 @@ Status check_purpose(std::string_view name) {
   return invalid_argument("the keyring has no keys of that purpose");
 }
 
-std::optional<std::uint32_t> epoch_of(const Bytes& id) {
-  const std::string_view text = as_string_view(id);
-  std::uint32_t epoch = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), epoch);
-  if (error != std::errc() || end != text.data() + text.size() || epoch == 0) return std::nullopt;
-  return epoch;
-}
-
 }  // namespace
-
-Bytes epoch_id(std::uint32_t epoch) {
-  const std::string text = std::to_string(epoch);
-  const ByteView view = as_bytes_view(text);
-  return Bytes(view.begin(), view.end());
-}
 
 HolderStatus Holder::status() const {
   HolderStatus s;
@@ -54,8 +39,7 @@ HolderStatus Holder::status() const {
   s.generation = opened_->generation;
   s.irk_epoch = opened_->root.epoch;
   s.slot = opened_->slot;
-  s.memory_is_secret_file =
-      opened_->root.key.secret().kind() == platform::SecretMemoryKind::kSecretFile;
+  s.memory = opened_->root.key.secret().kind();
   return s;
 }
 
@@ -272,7 +256,7 @@ std::uint32_t Holder::newest_kek() const {
   std::uint32_t newest = 0;
   for (const auto& [name, key] : keys_) {
     if (name.first == purpose::kKekWeights)
-      newest = std::max(newest, epoch_of(name.second).value_or(0));
+      newest = std::max(newest, epoch_of_id(name.second).value_or(0));
   }
   return newest;
 }

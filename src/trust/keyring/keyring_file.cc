@@ -19,25 +19,21 @@ Error damaged(std::string_view what) {
       .with_hint("restore keyring.hfk from a backup (docs/operating/custody.md)");
 }
 
-void append_lp(ByteWriter& out, ByteView bytes) {
-  HF_CHECK(bytes.size() <= kSlotBytesMax);
-  out.be(static_cast<std::uint16_t>(bytes.size())).raw(bytes);
-}
+struct FactorKindName {
+  FactorKind kind;
+  std::string_view name;
+};
 
-Result<ByteView> take_lp(ByteReader& in) {
-  HF_TRY_ASSIGN(const std::uint16_t n, in.be<std::uint16_t>());
-  return in.take(n);
-}
+constexpr std::array kFactorKinds = {FactorKindName{FactorKind::kPassphrase, "passphrase"},
+                                     FactorKindName{FactorKind::kTpm2, "tpm2"},
+                                     FactorKindName{FactorKind::kPkcs11, "pkcs11"},
+                                     FactorKindName{FactorKind::kCredential, "systemd"},
+                                     FactorKindName{FactorKind::kPbkdf2, "pbkdf2"},
+                                     FactorKindName{FactorKind::kFile, "file"}};
 
-template <std::size_t N>
-Result<std::array<std::byte, N>> take_array(ByteReader& in) {
-  HF_TRY_ASSIGN(const ByteView bytes, in.take(N));
-  std::array<std::byte, N> out;
-  std::copy(bytes.begin(), bytes.end(), out.begin());
-  return out;
+bool is_known(std::uint8_t kind) {
+  return factor_kind_name(static_cast<FactorKind>(kind)) != "unknown";
 }
-
-bool is_known(std::uint8_t kind) { return (kind >= 1 && kind <= 5) || kind == 8; }
 
 bool is_label(std::string_view text) {
   return text.size() <= kLabelBytesMax && is_valid_utf8(text) &&
@@ -47,7 +43,7 @@ bool is_label(std::string_view text) {
 
 Result<Factor> take_factor(ByteReader& in) {
   HF_TRY_ASSIGN(const std::uint8_t kind, in.be<std::uint8_t>());
-  HF_TRY_ASSIGN(const ByteView params, take_lp(in));
+  HF_TRY_ASSIGN(const ByteView params, in.take_lp());
   if (!is_known(kind)) {
     return unsupported("the keyring has a slot of a kind that this version does not know",
                        "kind " + std::to_string(kind));
@@ -57,7 +53,7 @@ Result<Factor> take_factor(ByteReader& in) {
 
 Result<SlotPlan> take_plan(ByteReader& in) {
   SlotPlan plan;
-  HF_TRY_ASSIGN(plan.id, take_array<16>(in));
+  HF_TRY(in.take_array(plan.id));
   HF_TRY_ASSIGN(const std::uint8_t n_factors, in.be<std::uint8_t>());
   HF_TRY_ASSIGN(const std::uint8_t flags, in.be<std::uint8_t>());
   HF_TRY_ASSIGN(const std::uint16_t reserved, in.be<std::uint16_t>());
@@ -65,7 +61,7 @@ Result<SlotPlan> take_plan(ByteReader& in) {
   if ((flags & ~kFlagRecovery) != 0 || reserved != 0) return damaged("a slot's reserved bits");
   plan.recovery = (flags & kFlagRecovery) != 0;
   HF_TRY_ASSIGN(plan.created, in.be<std::uint64_t>());
-  HF_TRY_ASSIGN(const ByteView label, take_lp(in));
+  HF_TRY_ASSIGN(const ByteView label, in.take_lp());
   if (!is_label(as_string_view(label))) return damaged("a slot's label");
   plan.label = as_string_view(label);
   for (std::uint8_t i = 0; i < n_factors; ++i) {
@@ -96,12 +92,11 @@ Result<std::uint16_t> take_header(ByteReader& in, Keyring& keyring) {
   }
   HF_TRY_ASSIGN(const std::uint16_t n_slots, in.be<std::uint16_t>());
   if (n_slots < 1 || n_slots > kSlotsMax) return damaged("the number of slots");
-  HF_TRY_ASSIGN(keyring.instance_id, take_array<16>(in));
+  HF_TRY(in.take_array(keyring.instance_id));
   HF_TRY_ASSIGN(keyring.generation, in.be<std::uint64_t>());
   HF_TRY_ASSIGN(keyring.irk_epoch, in.be<std::uint32_t>());
   HF_TRY_ASSIGN(const ByteView reserved, in.take(kReservedBytes));
-  if (std::any_of(reserved.begin(), reserved.end(), [](std::byte b) { return b != std::byte{}; }))
-    return damaged("reserved bytes of the header");
+  if (!all_zero(reserved)) return damaged("reserved bytes of the header");
   return n_slots;
 }
 
@@ -110,31 +105,23 @@ void append_plan(ByteWriter& out, const SlotPlan& plan) {
   HF_CHECK(is_label(plan.label));
   out.raw(plan.id).be(static_cast<std::uint8_t>(plan.factors.size()));
   out.be<std::uint8_t>(plan.recovery ? kFlagRecovery : 0).be<std::uint16_t>(0).be(plan.created);
-  append_lp(out, as_bytes_view(plan.label));
+  out.lp(plan.label);
   for (const Factor& factor : plan.factors) {
-    out.be(static_cast<std::uint8_t>(factor.kind));
-    append_lp(out, factor.params);
+    out.be(static_cast<std::uint8_t>(factor.kind)).lp(factor.params);
   }
 }
 
 }  // namespace
 
 std::string_view factor_kind_name(FactorKind kind) {
-  switch (kind) {
-    case FactorKind::kPassphrase:
-      return "passphrase";
-    case FactorKind::kTpm2:
-      return "tpm2";
-    case FactorKind::kPkcs11:
-      return "pkcs11";
-    case FactorKind::kCredential:
-      return "systemd";
-    case FactorKind::kPbkdf2:
-      return "pbkdf2";
-    case FactorKind::kFile:
-      return "file";
-  }
-  return "unknown";
+  const auto it = std::ranges::find(kFactorKinds, kind, &FactorKindName::kind);
+  return it == kFactorKinds.end() ? "unknown" : it->name;
+}
+
+std::optional<FactorKind> find_factor_kind(std::string_view name) {
+  const auto it = std::ranges::find(kFactorKinds, name, &FactorKindName::name);
+  if (it == kFactorKinds.end()) return std::nullopt;
+  return it->kind;
 }
 
 const Slot* Keyring::find(const SlotId& id) const {
@@ -192,7 +179,7 @@ Result<DecodedKeyring> decode_keyring(ByteView file) {
     out.keyring.slots.push_back(std::move(slot));
   }
   out.signed_bytes = in.position();
-  HF_TRY_ASSIGN(out.mac, take_array<kKeyringMacBytes>(in));
+  HF_TRY(in.take_array(out.mac));
   if (!in.at_end()) return damaged("bytes follow its end");
   return out;
 }

@@ -1,20 +1,11 @@
 #include "holdfast/vault/key_wrap.h"
 
-#include <limits>
-
-#include "holdfast/base/check.h"
-
 namespace holdfast::vault {
 namespace {
 
 constexpr std::string_view kDomain = "holdfast/wrap/v1";
 // The longest key that anything wraps is a TPM or signing key of some hundred bytes.
 constexpr std::size_t kKeyBytesMax = 4096;
-
-void append_lp(ByteWriter& out, ByteView bytes) {
-  HF_CHECK(bytes.size() <= std::numeric_limits<std::uint16_t>::max());
-  out.be(static_cast<std::uint16_t>(bytes.size())).raw(bytes);
-}
 
 Error does_not_open() {
   return corrupt("a wrapped key does not open: it is damaged, or was wrapped under another key");
@@ -24,10 +15,7 @@ Error does_not_open() {
 
 Bytes wrap_aad(std::string_view purpose, ByteView id, std::uint32_t epoch) {
   ByteWriter out;
-  out.raw(kDomain).be<std::uint8_t>(0);
-  append_lp(out, as_bytes_view(purpose));
-  append_lp(out, id);
-  out.be(epoch);
+  out.raw(kDomain).be<std::uint8_t>(0).lp(purpose).lp(id).be(epoch);
   return std::move(out).take();
 }
 

@@ -30,20 +30,9 @@ Error bad_field(std::string_view field) {
   return corrupt("the model pack is damaged: header field " + std::string(field));
 }
 
-bool all_zero(ByteView bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-}
-
 Bytes derive(std::string_view domain, const crypto::Sha256Digest& source) {
   const auto digest = crypto::Sha256().update(as_bytes_view(domain)).update(source).finish();
   return {digest.begin(), digest.end()};
-}
-
-template <std::size_t N>
-Status take_array(ByteReader& in, std::array<std::byte, N>& out) {
-  HF_TRY_ASSIGN(const ByteView bytes, in.take(N));
-  std::copy(bytes.begin(), bytes.end(), out.begin());
-  return ok_status();
 }
 
 // Reads a field that can have only one value.
@@ -94,7 +83,7 @@ Status read_lengths(ByteReader& in, PackHeader& header) {
 
 Status read_mac_and_slots(ByteView bytes, PackHeader& header) {
   ByteReader in(bytes.subspan(kHeaderMac, kSlots - kHeaderMac));
-  HF_TRY(take_array(in, header.mac));
+  HF_TRY(in.take_array(header.mac));
   if (!header.seal) {
     if (!all_zero(header.mac)) return bad_field("HM");
     if (!all_zero(bytes.subspan(kSlots, kSlotsEnd - kSlots))) return bad_field("wrap slots");
@@ -182,12 +171,12 @@ Result<PackHeader> decode_header(ByteView bytes) {
   PackHeader header;
   HF_TRY(read_fixed_part(in, header));
   HF_TRY(read_lengths(in, header));
-  HF_TRY(take_array(in, header.salt));
-  HF_TRY(take_array(in, header.model_id));
-  HF_TRY(take_array(in, header.oms_root));
-  HF_TRY(take_array(in, header.template_digest));
-  HF_TRY(take_array(in, header.tokenizer_digest));
-  HF_TRY(take_array(in, header.source_digest));
+  HF_TRY(in.take_array(header.salt));
+  HF_TRY(in.take_array(header.model_id));
+  HF_TRY(in.take_array(header.oms_root));
+  HF_TRY(in.take_array(header.template_digest));
+  HF_TRY(in.take_array(header.tokenizer_digest));
+  HF_TRY(in.take_array(header.source_digest));
   HF_TRY_ASSIGN(header.policy_label, in.be<std::uint32_t>());
   HF_TRY_ASSIGN(header.min_version, in.be<std::uint32_t>());
   HF_TRY_ASSIGN(header.model_version, in.be<std::uint64_t>());

@@ -133,11 +133,11 @@ Bytes encode_index(const PackIndex& index) {
   out.be(static_cast<std::uint32_t>(index.objects.size()));
   out.be(static_cast<std::uint32_t>(index.tensors.size()));
   for (const ObjectEntry& o : index.objects) {
-    out.be(static_cast<std::uint8_t>(o.kind)).be(static_cast<std::uint16_t>(o.name.size()));
-    out.raw(o.name).be(o.offset).be(o.length).raw(o.digest);
+    out.be(static_cast<std::uint8_t>(o.kind)).lp(o.name);
+    out.be(o.offset).be(o.length).raw(o.digest);
   }
   for (const TensorEntry& t : index.tensors) {
-    out.be(static_cast<std::uint16_t>(t.name.size())).raw(t.name).be(t.type).be(t.n_dims);
+    out.lp(t.name).be(t.type).be(t.n_dims);
     for (const std::uint64_t d : t.shape()) out.be(d);
     out.be(t.offset).be(t.length);
   }

@@ -105,8 +105,7 @@ Status PackReader::read_tags() {
   tags_.resize(header_.data_off() - kHeaderBytes);
   HF_TRY(source_->read_at(kHeaderBytes, tags_));
   const std::size_t used = header_.n_chunks() * kTagBytes;
-  const auto padding = ByteView(tags_).subspan(used);
-  if (std::any_of(padding.begin(), padding.end(), [](std::byte b) { return b != std::byte{0}; })) {
+  if (!all_zero(ByteView(tags_).subspan(used))) {
     return corrupt("the model pack is damaged: bytes after its tags");
   }
   tags_.resize(used);

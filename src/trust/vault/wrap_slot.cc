@@ -15,10 +15,6 @@ Error bad_slot(std::string_view field) {
   return corrupt("the model pack is damaged: wrap slot, field " + std::string(field));
 }
 
-bool all_zero(ByteView bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-}
-
 template <std::size_t N>
 void copy_field(ByteView from, std::array<std::byte, N>& to) {
   std::copy_n(from.begin(), N, to.begin());

@@ -265,6 +265,33 @@ void check_store(const Context& context, Findings& out) {
   }
 }
 
+void check_keyring(const Context& context, Findings& out) {
+  const auto custody = sealing_custody(context);
+  if (!custody.ok()) {
+    const bool sealed = custody.error().code() == ErrorCode::kUnavailable;
+    out.push_back({"keyring", sealed ? Verdict::kWarn : Verdict::kFail,
+                   custody.error().client_message(), custody.error().hint()});
+    return;
+  }
+  if (*custody == nullptr) {
+    out.push_back(
+        {"keyring", Verdict::kInfo, "none in use: imported models are not sealed",
+         "`holdfast seal slot add --kind passphrase` makes one; so does the first start"});
+    return;
+  }
+  const auto holder = (*custody)->holder();
+  if (!holder.ok()) {
+    out.push_back(
+        {"keyring", Verdict::kFail, holder.error().client_message(), holder.error().hint()});
+    return;
+  }
+  const bool locked = holder->memory != platform::SecretMemoryKind::kNotLocked;
+  out.push_back({"keyring", locked ? Verdict::kOk : Verdict::kWarn,
+                 "opens; its keys lie in memory of kind " +
+                     std::string(platform::secret_memory_kind_name(holder->memory)),
+                 locked ? "" : "raise the limit on locked memory (ulimit -l, LimitMEMLOCK=)"});
+}
+
 void check_server(const Context& context, Findings& out) {
   const auto answer = call_server(context, "GET", "/health");
   const std::string where = socket_path(context);
@@ -380,6 +407,7 @@ void add_doctor(Registrar& r) {
     if (flags->limits) HF_TRY(check_limits(context, out));
     out.insert(out.end(), findings.begin(), findings.end());
     check_store(context, out);
+    check_keyring(context, out);
     check_server(context, out);
     check_access(context, out);
     if (!flags->model.empty()) HF_TRY(check_model(context, flags->model, out));

@@ -1,5 +1,6 @@
 // `holdfast import`.
 #include "../command.h"
+#include "../keyring.h"
 #include "../local_model.h"
 #include "../output.h"
 #include "holdfast/base/units.h"
@@ -28,8 +29,7 @@ void add_import(Registrar& r) {
     HF_TRY_ASSIGN(const registry::ModelRecord model,
                   import_path(context, *store, flags->path, flags->import, &was_there));
     const std::string digest = to_hex(model.pack);
-    HF_TRY_ASSIGN(const auto pack, store->open_pack(model));
-    HF_TRY_ASSIGN(const vault::PackHeader header, vault::read_pack_header(*pack));
+    HF_TRY_ASSIGN(const vault::PackHeader header, header_of(*store, model));
     const bool sealed = header.seal.has_value();
     if (context.json()) {
       print_json_line(json::Object{{"status", "success"},

@@ -77,11 +77,11 @@ void print_status(const Context& context, const custody::CustodyStatus& s, const
   }
   print("keyring      " + std::string(state_of(s)) +
         (s.holder.open && !s.holder_is_shared ? " (for this command; no server is running)" : "") +
-        "\nfile         " + c.options().data_dir + "/keyring.hfk\n");
+        "\nfile         " + c.options().keyring_file() + "\n");
   if (s.holder.open) {
     print("generation   " + std::to_string(s.holder.generation) + "\nroot epoch   " +
           std::to_string(s.holder.irk_epoch) + "\nkey memory   " +
-          (s.holder.memory_is_secret_file ? "memfd_secret" : "mlock") + "\n");
+          std::string(platform::secret_memory_kind_name(s.holder.memory)) + "\n");
   }
   print("key epoch    " + std::to_string(s.kek_epoch) + "\nmodels       " +
         std::to_string(s.models) + " with a key\n\n");
@@ -114,7 +114,7 @@ Status status(Context& context) {
                           {"irk_epoch", s.holder.irk_epoch},
                           {"kek_epoch", s.kek_epoch},
                           {"models", s.models},
-                          {"memory", s.holder.memory_is_secret_file ? "memfd_secret" : "mlock"},
+                          {"memory", platform::secret_memory_kind_name(s.holder.memory)},
                           {"slots", std::move(slots)}});
   return ok_status();
 }
@@ -148,29 +148,15 @@ Status seal(Context& context) {
 }
 
 Result<FactorKind> parse_kind(const std::string& name) {
-  for (const FactorKind kind : {FactorKind::kPassphrase, FactorKind::kTpm2, FactorKind::kPkcs11,
-                                FactorKind::kCredential, FactorKind::kFile}) {
-    if (keyring::factor_kind_name(kind) == name) return kind;
-  }
+  const auto kind = keyring::find_factor_kind(name);
+  if (kind && *kind != FactorKind::kPbkdf2) return *kind;  // that is for a profile to choose
   return invalid_argument("unknown kind of slot '" + name + "'")
       .with_hint("passphrase, recovery, file, systemd, tpm2 or pkcs11");
 }
 
-// A key file that is not there yet is made.
-Status prepare_key_file(const std::string& path) {
-  platform::PosixFileSystem files;
-  if (files.exists(path)) return ok_status();
-  HF_TRY(files.make_dirs(platform::parent_path(path), 0700));
-  std::array<std::byte, 64> random{};
-  HF_TRY(platform::fill_random(random));
-  const Status written = platform::write_file_atomic(files, path, random, 0600);
-  platform::wipe(random);
-  return written;
-}
-
 Result<custody::FactorInput> factor_of(const SlotFlags& flags, const std::string& kind_name,
                                        std::size_t passphrases, OperatorSecrets& secrets,
-                                       const Custody& c) {
+                                       Custody& c) {
   custody::FactorInput factor;
   HF_TRY_ASSIGN(factor.kind, parse_kind(kind_name));
   switch (factor.kind) {
@@ -180,7 +166,7 @@ Result<custody::FactorInput> factor_of(const SlotFlags& flags, const std::string
     }
     case FactorKind::kFile:
       factor.hint = flags.path.empty() ? c.options().key_file : flags.path;
-      HF_TRY(prepare_key_file(factor.hint));
+      HF_TRY(c.ensure_key_file(factor.hint));
       break;
     case FactorKind::kCredential:
       factor.hint = c.options().credential;
@@ -206,7 +192,7 @@ Result<custody::NewSlot> recovery_slot(crypto::Secret& code) {
   return slot;
 }
 
-Result<custody::NewSlot> new_slot(Context& context, const SlotFlags& flags, const Custody& c,
+Result<custody::NewSlot> new_slot(Context& context, const SlotFlags& flags, Custody& c,
                                   crypto::Secret& code) {
   if (flags.kinds.size() == 1 && flags.kinds.front() == "recovery") return recovery_slot(code);
   OperatorSecrets secrets(context, flags.secrets);
@@ -302,8 +288,7 @@ Status rotate_kek(Context& context) {
 Status reveal(Context& context, const std::string& name) {
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
   HF_TRY_ASSIGN(const registry::ModelRecord model, store->resolve(name));
-  HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store->open_pack(model));
-  HF_TRY_ASSIGN(const vault::PackHeader header, vault::read_pack_header(*file));
+  HF_TRY_ASSIGN(const vault::PackHeader header, header_of(*store, model));
   if (!header.seal) return not_found(model.name.shown() + " is not sealed: it has no key");
   HF_TRY(confirm(context,
                  "Print the key that opens " + model.name.shown() + " for whoever has its pack?"));

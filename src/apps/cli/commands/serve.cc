@@ -14,6 +14,7 @@
 #include "../live_config.h"
 #include "../local_model.h"
 #include "../output.h"
+#include "../seal_watch.h"
 #include "../server_address.h"
 #include "../tls_files.h"
 #include "../upstreams.h"
@@ -45,8 +46,6 @@ constexpr auto kFlushTime = std::chrono::milliseconds(300);
 // How often the certificate files are looked at. A change is taken when it has settled for one
 // such time, which leaves room within the second that a rotation may take.
 constexpr auto kTlsPoll = std::chrono::milliseconds(250);
-// How soon an operator's command shows.
-constexpr auto kSealPoll = std::chrono::milliseconds(500);
 constexpr auto kMemoryPoll = std::chrono::milliseconds(500);
 // What is not a client's connection: engines, logs, the store, the poller.
 constexpr std::size_t kOwnDescriptors = 64;
@@ -141,8 +140,7 @@ class ServerProcess {
   void watch_memory();
   Status build_router(std::unique_ptr<backend::Backend> native);
   Status listen();
-  void watch_seal();
-  bool is_open();
+  void set_sealed(bool sealed);
   void load_models();
   void announce(const std::string& address) const;
   void begin_drain(int signal);
@@ -166,7 +164,7 @@ class ServerProcess {
   std::shared_ptr<custody::Custody> custody_;
   bool sealed_ = false;  // as the gateway was told
   bool models_asked_for_ = false;
-  std::unique_ptr<http::Timer> seal_timer_;
+  std::unique_ptr<SealWatch> seal_watch_;
   std::shared_ptr<StoreCatalog> catalog_;
   std::shared_ptr<const tls::ServerContext> tls_;       // in force; null: plain
   std::shared_ptr<const tls::ServerContext> next_tls_;  // made by check(), taken by apply()
@@ -477,32 +475,17 @@ void ServerProcess::load_models() {
 
 // Models that were named are loaded once the keyring is open: at the start, or when an operator has
 // opened it.
-void ServerProcess::watch_seal() {
-  const bool open = is_open();
-  if (open && !models_asked_for_) {
+void ServerProcess::set_sealed(bool sealed) {
+  if (!sealed && !models_asked_for_) {
     models_asked_for_ = true;
     load_models();
   }
-  if (open == sealed_) {
-    sealed_ = !open;
-    gateway_->set_sealed(sealed_);
-    logger_.log(sealed_ ? observe::LogLevel::kWarn : observe::LogLevel::kInfo,
-                sealed_ ? "keyring.sealed" : "keyring.open");
-    if (sealed_) notice(context_, "the keyring is sealed; open it: holdfast seal unseal");
-  }
-  seal_timer_->start(kSealPoll, [this] { watch_seal(); });
-}
-
-// A key holder that died is started again and opened, where a slot does so by itself and no
-// operator sealed it.
-bool ServerProcess::is_open() {
-  if (!custody_->exists()) return true;
-  const auto holder = custody_->holder();
-  if (holder.ok() && holder->open) return true;
-  if (holder.ok() && (holder->stay_sealed || sealed_)) return false;
-  const Status opened = custody_->ensure_open();
-  if (!opened.ok()) logger_.warn("keyring.closed", {{"why", opened.error().to_string()}});
-  return opened.ok();
+  if (sealed == sealed_) return;
+  sealed_ = sealed;
+  gateway_->set_sealed(sealed);
+  logger_.log(sealed ? observe::LogLevel::kWarn : observe::LogLevel::kInfo,
+              sealed ? "keyring.sealed" : "keyring.open");
+  if (sealed) notice(context_, "the keyring is sealed; open it: holdfast seal unseal");
 }
 
 // Answers that run may end; nothing new begins. The listener stays open meanwhile, so that
@@ -545,14 +528,15 @@ Status ServerProcess::run() {
   HF_TRY(listen());
   interrupts_->set_handler(
       [this](int signal) { loop_.post([this, signal] { begin_drain(signal); }); });
-  seal_timer_ = std::make_unique<http::Timer>(loop_);
-  watch_seal();
+  // What it says first is heard before the first request.
+  seal_watch_ = std::make_unique<SealWatch>(
+      custody_, logger_, [this](bool open) { loop_.post([this, open] { set_sealed(!open); }); });
   memory_timer_ = std::make_unique<http::Timer>(loop_);
   watch_memory();
   loop_.run();
   interrupts_->set_handler({});
   timer_.reset();
-  seal_timer_.reset();
+  seal_watch_.reset();
   tls_timer_.reset();
   memory_timer_.reset();
   server_.reset();

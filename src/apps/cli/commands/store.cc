@@ -14,9 +14,7 @@ namespace {
 
 // Of a pack that cannot be read, the listing says what it knows.
 bool is_sealed(const registry::Store& store, const registry::ModelRecord& m) {
-  const auto file = store.open_pack(m);
-  if (!file.ok()) return false;
-  const auto header = vault::read_pack_header(**file);
+  const auto header = header_of(store, m);
   return header.ok() && header->seal.has_value();
 }
 

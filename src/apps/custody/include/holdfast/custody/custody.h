@@ -30,6 +30,8 @@ struct CustodyOptions {
   crypto::Argon2Cost cost;
   std::string program_dir;  // of holdfast-keyholder and holdfast-slot-opener
   bool share_holder = false;
+
+  std::string keyring_file() const;
 };
 
 // Secrets of an operator, each a descriptor that is read once.
@@ -78,6 +80,8 @@ class Custody {
   // As a first start does: a slot for the systemd credential where there is one, else for the key
   // file, which is made if needed. What was made: "systemd" or "file".
   Result<keyring::FactorKind> create_default();
+  // Makes a key file of random bytes, readable by its owner alone, where there is none.
+  Status ensure_key_file(const std::string& path);
 
   // Opens with slots that need no operator. kUnavailable with what to do where none opens;
   // kNotFound where there is no keyring; kCorrupt as keyring::Holder::open.
@@ -138,13 +142,14 @@ class Custody {
   Status open_with(const Current& current, const keyring::SlotPlan& slot, const SlotKeys& keys);
   Status collect(const keyring::SlotPlan& slot, const AskSecret& ask, SlotKeys& keys);
   Result<platform::UniqueFd> automatic_secret(const keyring::Factor& factor) const;
+  Result<SlotKeys> new_slot_keys() const;
   Result<SlotKeys> enrol(NewSlot& slot, keyring::SlotPlan& plan);
   Status after_open(const Current& current);
   Status load_children(std::uint32_t irk_epoch);
   Status load(const WrappedRow& row);
   Status make_missing(std::string_view purpose, std::uint32_t irk_epoch);
   Status store_file(ByteView file, std::uint64_t generation);
-  Status note_opened(const keyring::SlotId& slot);
+  Status keep_children_of(std::uint32_t irk_epoch);
   Result<std::vector<Bytes>> rewrap(keyholder::Op op, const std::vector<WrappedRow>& rows);
   Status replace_deks(const std::vector<WrappedRow>& rows, const std::vector<Bytes>& blobs,
                       std::uint32_t epoch);

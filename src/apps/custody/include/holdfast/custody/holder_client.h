@@ -40,7 +40,7 @@ class HolderClient {
   Result<platform::UniqueFd> connect_running();
   Result<platform::UniqueFd> listen();
   Status start();
-  Result<Bytes> exchange(ByteView request, int fd);
+  Result<Bytes> exchange(ByteView request, int fd, platform::Deadline deadline);
   void disconnect();
 
   platform::FileSystem& files_;

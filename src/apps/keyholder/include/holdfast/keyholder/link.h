@@ -32,10 +32,6 @@ Result<Frame> receive_frame(int socket, platform::Deadline deadline);
 Bytes encode_reply(const Result<Bytes>& result);
 Result<Bytes> decode_reply(ByteView reply);
 
-// be16 length and bytes.
-void append_lp(ByteWriter& out, ByteView bytes);
-Result<ByteView> take_lp(ByteReader& in);
-
 // Secrets over a socket, by way of ordinary memory that is wiped: system calls do not reach
 // memfd_secret.
 Status send_secret(int socket, ByteView secret, platform::Deadline deadline);

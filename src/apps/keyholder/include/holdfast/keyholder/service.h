@@ -24,7 +24,6 @@ enum class Op : std::uint8_t {
   kUnloadKey = 12,
   kBeginRotation = 13,
   kRewrapChildren = 14,
-  kCancelRotation = 15,
   kGiveDek = 16,
   kContentKeys = 17,
   kRewrapDeks = 18,

@@ -1,6 +1,8 @@
 // Views of bytes, fixed-width loads and stores, a bounds-checked reader and a growing writer.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -70,6 +72,14 @@ class ByteReader {
   Result<ByteView> take(std::uint64_t n);
   Result<std::string_view> take_string(std::uint64_t n);
   Status skip(std::uint64_t n);
+  // A 16-bit big-endian length, then so many bytes.
+  Result<ByteView> take_lp();
+  template <std::size_t N>
+  Status take_array(std::array<std::byte, N>& out) {
+    HF_TRY_ASSIGN(const ByteView b, take(N));
+    std::copy(b.begin(), b.end(), out.begin());
+    return ok_status();
+  }
 
   template <typename T>
   Result<T> le() {
@@ -104,6 +114,9 @@ class ByteWriter {
   }
   ByteWriter& raw(ByteView v);
   ByteWriter& raw(std::string_view v) { return raw(as_bytes_view(v)); }
+  // A 16-bit big-endian length, then the bytes. Precondition: at most 65,535 of them.
+  ByteWriter& lp(ByteView v);
+  ByteWriter& lp(std::string_view v) { return lp(as_bytes_view(v)); }
   // Zero bytes up to a multiple of `unit`.
   ByteWriter& align(std::size_t unit);
   std::size_t size() const { return bytes_.size(); }
@@ -119,6 +132,7 @@ class ByteWriter {
   Bytes bytes_;
 };
 
+bool all_zero(ByteView bytes);
 std::string to_hex(ByteView bytes);
 // Lower- or upper-case hexadecimal; kInvalidArgument otherwise.
 Result<Bytes> from_hex(std::string_view hex);

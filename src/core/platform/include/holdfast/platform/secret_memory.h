@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -12,7 +13,7 @@
 namespace holdfast::platform {
 
 // What protects secret memory on this machine.
-enum class SecretMemoryKind {
+enum class SecretMemoryKind : std::uint8_t {
   kSecretFile,  // memfd_secret: not even the kernel maps it
   kLocked,      // mlock, no dump; the kernel can read it
   kNotLocked,   // no dump; the limit on locked memory is too low to keep it out of swap
@@ -20,9 +21,8 @@ enum class SecretMemoryKind {
 std::string_view secret_memory_kind_name(SecretMemoryKind kind);
 
 // Whole pages of its own, zeroed, of the best kind to be had: who demands more looks at kind(). A
-// child that fork() makes does not get them. Buffers from
-// memfd_secret cannot be passed to system calls: copy, or use them in user space alone.
-// Thread-compatible.
+// child that fork() makes does not get them. Buffers from memfd_secret cannot be passed to system
+// calls: copy, or use them in user space alone. Thread-compatible.
 class SecretMemory {
  public:
   // kExhausted where there is no memory. `bytes` is 1..1 MiB.

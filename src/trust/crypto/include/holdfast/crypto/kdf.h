@@ -6,7 +6,8 @@
 
 namespace holdfast::crypto {
 
-// Extract and expand. `bytes` is 1..8160. Thread-safe. kExhausted where there is no memory.
+// Extract and expand. `key` is not empty, `bytes` is 1..8160. Thread-safe. kExhausted where there
+// is no memory.
 Result<Secret> hkdf_sha256(ByteView key, ByteView salt, ByteView info, std::size_t bytes);
 
 struct Argon2Cost {

@@ -30,8 +30,8 @@ struct HolderStatus {
   InstanceId instance_id{};
   std::uint64_t generation = 0;
   std::uint32_t irk_epoch = 0;
-  SlotId slot{};  // that opened it
-  bool memory_is_secret_file = false;
+  SlotId slot{};                                                               // that opened it
+  platform::SecretMemoryKind memory = platform::SecretMemoryKind::kNotLocked;  // of the root key
   bool stay_sealed = false;  // an operator sealed it: only an operator opens it again
 };
 
@@ -79,11 +79,10 @@ class Holder {
   void unload_key(std::string_view purpose, ByteView id);
 
   // A new root key: the file with the slots whose secrets are given, and no others. Both keys are
-  // held until accept() of that file or cancel_rotation().
+  // held until accept() of that file, or another rotation.
   Result<Bytes> begin_rotation(ByteView file, std::span<const SlotSecret> kept);
   // From the root key to the new one.
   Result<Bytes> rewrap_child(std::string_view purpose, ByteView id, ByteView blob);
-  void cancel_rotation() { next_.reset(); }
 
   // The data key of a model: a new one under the newest kek.weights, or the one of `blob`.
   struct DataKey {
@@ -137,8 +136,5 @@ class Holder {
   std::uint32_t failures_ = 0;
   std::int64_t next_attempt_ns_ = 0;
 };
-
-// The id of a KEK: its epoch in decimal.
-Bytes epoch_id(std::uint32_t epoch);
 
 }  // namespace holdfast::keyring

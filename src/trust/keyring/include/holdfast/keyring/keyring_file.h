@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ enum class FactorKind : std::uint8_t {
 };
 // "passphrase", "tpm2", "pkcs11", "systemd", "pbkdf2", "file".
 std::string_view factor_kind_name(FactorKind kind);
+// nullopt for a name of none.
+std::optional<FactorKind> find_factor_kind(std::string_view name);
 
 struct Factor {
   FactorKind kind = FactorKind::kPassphrase;

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "holdfast/base/bytes.h"
 #include "holdfast/base/result.h"
 #include "holdfast/crypto/aead.h"
 #include "holdfast/crypto/secret.h"
+#include "holdfast/vault/key_wrap.h"
+#include "holdfast/vault/wrap_slot.h"
 
 namespace holdfast::keyring {
 
@@ -19,7 +22,7 @@ inline constexpr std::string_view kPepper = "pepper";
 inline constexpr std::string_view kImport = "import";
 inline constexpr std::string_view kPseudonym = "pseud";
 inline constexpr std::string_view kAudit = "audit";
-inline constexpr std::string_view kDekWeights = "dek.weights";
+inline constexpr std::string_view kDekWeights = vault::kDekWeightsPurpose;
 inline constexpr std::string_view kCredential = "credential";  // a value under kek.store
 }  // namespace purpose
 
@@ -36,5 +39,14 @@ Result<crypto::Secret> unwrap_child(const crypto::Secret& parent, std::uint32_t 
                                     std::string_view purpose, ByteView id, ByteView blob);
 // The epoch of the key that wrapped it. kCorrupt, kUnsupported.
 Result<std::uint32_t> parent_epoch_of(ByteView blob);
+
+// A pack's wrap slot and its stored data key say the same. The blob of a slot that is used and of
+// AES-256-GCM; the slot of a data key's blob, kCorrupt for one of another length.
+Bytes blob_of_slot(const vault::WrapSlot& slot);
+Result<vault::WrapSlot> slot_of_blob(ByteView blob, const vault::KekId& kek_id);
+
+// A KEK's id is its epoch in decimal (ruling of the format); nullopt for anything else.
+Bytes epoch_id(std::uint32_t epoch);
+std::optional<std::uint32_t> epoch_of_id(ByteView id);
 
 }  // namespace holdfast::keyring
