@@ -9,10 +9,10 @@ set(HOLDFAST_MODULES
   "quant|engine|2" "wire|engine|2" "gguf|engine|3" "grammar|engine|3" "chat|engine|3"
   "kernels|engine|4" "tokenizer|engine|4" "checkpoint|engine|5" "tensor|engine|5" "kvcache|engine|6" "sampler|engine|6"
   "model|engine|7" "runtime|engine|8"
-  "crypto|trust|3" "tls|trust|3" "jail|trust|3" "vault|trust|4" "identity|trust|4" "policy|trust|4" "audit|trust|5" "keyring|trust|5"
-  "registry|trust|6"
-  "http|serve|4" "planner|serve|5" "backend|serve|6" "router|serve|7" "fleet|serve|8" "gateway|serve|9"
-  "keyholder|apps|9" "slotopener|apps|10" "custody|apps|10" "importer|apps|10" "enginehost|apps|10" "cli|apps|11")
+  "crypto|trust|3" "tls|trust|3" "jail|trust|3" "vault|trust|4" "signing|trust|4" "identity|trust|4" "policy|trust|4" "audit|trust|5" "keyring|trust|5"
+  "registry|trust|6" "bundle|trust|7"
+  "http|serve|4" "planner|serve|5" "fetch|serve|5" "backend|serve|6" "router|serve|7" "fleet|serve|8" "gateway|serve|9"
+  "keyholder|apps|9" "slotopener|apps|10" "fetcher|apps|10" "custody|apps|10" "importer|apps|10" "enginehost|apps|10" "cli|apps|11")
 
 set(HOLDFAST_SEES_core core)
 set(HOLDFAST_SEES_engine core engine)
