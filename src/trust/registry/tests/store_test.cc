@@ -46,7 +46,7 @@ Result<ModelRecord> import(Store& store, std::string_view content, std::string_v
   const auto source = source_of(content);
   HF_TRY_ASSIGN(auto staging, store.stage(source, 1000));
   HF_TRY(write_pack(staging->file(), source));
-  return store.publish(std::move(staging), parsed, source, "gguf/1", facts());
+  return store.publish(std::move(staging), {parsed, source, "gguf/1", facts()});
 }
 
 std::vector<std::string> names(const Store& store) {
@@ -206,15 +206,14 @@ TEST(Store, RefusesToPublishWhatIsNoPack) {
   auto staging = *(*store)->stage(source_of("one"), 1000);
   ASSERT_TRUE(staging->file().write_all(Bytes(5000)).ok());
   EXPECT_EQ((*store)
-                ->publish(std::move(staging), *parse_model_name("a"), source_of("one"), "v", {})
+                ->publish(std::move(staging), {*parse_model_name("a"), source_of("one"), "v"})
                 .error()
                 .code(),
             ErrorCode::kCorrupt);
   staging = *(*store)->stage(source_of("one"), 1000);
   ASSERT_TRUE(write_pack(staging->file(), source_of("two")).ok());
-  EXPECT_FALSE((*store)
-                   ->publish(std::move(staging), *parse_model_name("a"), source_of("one"), "v", {})
-                   .ok());
+  EXPECT_FALSE(
+      (*store)->publish(std::move(staging), {*parse_model_name("a"), source_of("one"), "v"}).ok());
   EXPECT_THAT(names(**store), IsEmpty());
   EXPECT_THAT(files_in(fs, "/data/holdfast/packs"), IsEmpty());
 }
