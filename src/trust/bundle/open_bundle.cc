@@ -26,6 +26,23 @@ Result<json::Value> parse(ByteView text, std::string_view what) {
   return value;
 }
 
+// The index is under no digest, so nothing is passed over in it but annotations.
+Status check_members(const json::Value& value, std::initializer_list<std::string_view> known) {
+  if (!value.is_object()) return damaged("index: no object");
+  for (const json::Member& m : value.as_object()) {
+    if (std::find(known.begin(), known.end(), m.key) == known.end())
+      return damaged("index: an unknown member");
+  }
+  return ok_status();
+}
+
+// Where it is there, it says that.
+Status check_text(const json::Value& value, std::string_view member, std::string_view text) {
+  const json::Value* found = value.find(member);
+  if (found == nullptr || *found == json::Value(text)) return ok_status();
+  return damaged("index: " + std::string(member));
+}
+
 }  // namespace
 
 bool is_bundle_name(std::string_view name) {
@@ -99,12 +116,18 @@ class Bundle::Opener {
   Result<json::Value> find_manifest() {
     HF_TRY_ASSIGN(const Bytes text, take_file(oci::kIndexFile, kDocumentBytesMax));
     HF_TRY_ASSIGN(const json::Value index, parse(text, oci::kIndexFile));
+    HF_TRY(check_members(index, {"schemaVersion", "mediaType", "manifests", "annotations"}));
+    const json::Value* version = index.find("schemaVersion");
+    if (version == nullptr || *version != json::Value(2)) return damaged("index: schemaVersion");
+    HF_TRY(check_text(index, "mediaType", oci::kIndexType));
     const json::Value* manifests = index.find("manifests");
     if (manifests == nullptr || !manifests->is_array()) return damaged("index without manifests");
     if (manifests->as_array().size() != 1)
       return unsupported("the bundle holds more than one model, or none");
-    HF_TRY_ASSIGN(const oci::FoundDescriptor d,
-                  oci::decode_descriptor(manifests->as_array().front()));
+    const json::Value& only = manifests->as_array().front();
+    HF_TRY(check_members(only, {"mediaType", "digest", "size", "artifactType", "annotations"}));
+    HF_TRY(check_text(only, "artifactType", media::kArtifact));
+    HF_TRY_ASSIGN(const oci::FoundDescriptor d, oci::decode_descriptor(only));
     if (d.media_type != oci::kManifestType) return not_a_model();
     HF_TRY_ASSIGN(const Bytes bytes, take_document(d));
     bundle_.digest_ = d.digest;

@@ -100,7 +100,11 @@ Result<Header> decode_header(const Block& block, std::size_t entry) {
   const std::string_view magic = as_string_view(field(block, kMagic));
   if (magic != kUstar && magic != std::string_view("ustar  \0", 8))
     return damaged(entry, "no header of a tar archive");
-  HF_TRY_ASSIGN(const std::uint64_t sum, number_of(field(block, kChecksum), entry));
+  // Not under the sum itself, so only its one usual form is taken: six digits, a zero, a space.
+  const ByteView sum_field = field(block, kChecksum);
+  if (as_string_view(sum_field.last(2)) != std::string_view("\0 ", 2))
+    return damaged(entry, "checksum");
+  HF_TRY_ASSIGN(const std::uint64_t sum, number_of(sum_field.first(6), entry));
   if (sum != checksum_of(block)) return damaged(entry, "checksum");
   if (!all_zero(field(block, kLink))) return damaged(entry, "a link");
   if (magic == kUstar && !all_zero(field(block, kPrefix))) return damaged(entry, "a long name");
@@ -114,6 +118,7 @@ Result<Header> decode_header(const Block& block, std::size_t entry) {
                        "entry " + std::to_string(entry));
   }
   if (header.folder && header.size != 0) return damaged(entry, "a folder with content");
+  if (!header.folder && header.name.ends_with('/')) return damaged(entry, "a folder's name");
   return header;
 }
 

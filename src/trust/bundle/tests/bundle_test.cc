@@ -269,9 +269,11 @@ TEST_F(BundleTest, APackThatChangesMeanwhileIsNoBundle) {
   ASSERT_TRUE(fs.make_dirs("/x", 0700).ok());
   auto out = fs.create_exclusive("/x/file", 0600);
   bool changed = false;
-  const auto result = write_bundle(input_, **out, [&](std::uint64_t, std::uint64_t) {
-    if (!changed) pack_.back() ^= std::byte{1};
-    changed = true;
+  const auto result = write_bundle(input_, **out, [&](std::uint64_t done, std::uint64_t total) {
+    if (!changed && 2 * done >= total) {  // it was hashed, and is to be copied
+      pack_.back() ^= std::byte{1};
+      changed = true;
+    }
     return ok_status();
   });
   ASSERT_FALSE(result.ok());
