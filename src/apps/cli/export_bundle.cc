@@ -1,4 +1,6 @@
 // The way out of transport.h.
+#include <algorithm>
+
 #include "holdfast/bundle/bom.h"
 #include "holdfast/bundle/bundle.h"
 #include "holdfast/bundle/transport_key.h"
@@ -53,9 +55,7 @@ Status add_transport_key(const Context& context, OperatorSecrets& secrets,
   HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> custody, open_custody(context));
   HF_TRY_ASSIGN(const crypto::Secret dek, dek_of(*custody, input.header));
   HF_TRY_ASSIGN(const platform::UniqueFd fd, secrets.new_passphrase(0));
-  HF_TRY_ASSIGN(const crypto::Secret passphrase,
-                keyholder::read_secret(fd.get(), kPassphraseBytesMax,
-                                       platform::Deadline::after(kKeyPatience)));
+  HF_TRY_ASSIGN(const crypto::Secret passphrase, read_passphrase(fd.get()));
   crypto::Argon2Cost cost = custody->options().cost;
   input.header.slots = {};
   HF_TRY_ASSIGN(input.header.slots[0],
@@ -83,6 +83,16 @@ Status fill_documents(const Context& context, const vault::PackReader& pack,
 }
 
 }  // namespace
+
+Result<crypto::Secret> read_passphrase(int fd) {
+  HF_TRY_ASSIGN(
+      const crypto::Secret text,
+      keyholder::read_secret(fd, kPassphraseBytesMax, platform::Deadline::after(kKeyPatience)));
+  const std::string_view view = as_string_view(text.view());
+  const std::size_t end = std::min(view.find_first_of("\r\n"), view.size());
+  if (end == 0) return invalid_argument("the passphrase is empty");
+  return crypto::Secret::copy_of(text.view().first(end));
+}
 
 Result<Exported> export_bundle(const Context& context, const ExportFlags& flags) {
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));

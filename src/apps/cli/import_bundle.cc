@@ -4,7 +4,6 @@
 #include "holdfast/bundle/transport_key.h"
 #include "holdfast/crypto/constant_time.h"
 #include "holdfast/importer/import_pack.h"
-#include "holdfast/keyholder/link.h"
 #include "holdfast/platform/filesystem.h"
 #include "holdfast/platform/socket.h"
 #include "keyring.h"
@@ -17,7 +16,6 @@ namespace holdfast::cli {
 namespace {
 
 constexpr auto kKeyPatience = std::chrono::seconds(10);
-constexpr std::size_t kPassphraseBytesMax = 1024;
 
 Result<crypto::Secret> passphrase_of(const Context& context, const SecretFlags& flags) {
   OperatorSecrets secrets(context, flags);
@@ -28,8 +26,7 @@ Result<crypto::Secret> passphrase_of(const Context& context, const SecretFlags& 
     return invalid_argument("the bundle is sealed, and there is no terminal to type its passphrase")
         .with_hint("give it in a file: --passphrase-file FILE (- is standard input)");
   }
-  return keyholder::read_secret(fd.get(), kPassphraseBytesMax,
-                                platform::Deadline::after(kKeyPatience));
+  return read_passphrase(fd.get());
 }
 
 // A socket with the pack's content keys, for the child; invalid for a pack that is not sealed.

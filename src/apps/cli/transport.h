@@ -35,6 +35,10 @@ struct ImportedBundle {
   std::uint64_t bytes_kept = 0;  // of an import that was interrupted
 };
 
+// The passphrase that comes from `fd`: up to the line end, so that a file and a prompt give the
+// same. kInvalidArgument for an empty one.
+Result<crypto::Secret> read_passphrase(int fd);
+
 // True for a file that may be a bundle: `holdfast import` takes it as one then.
 bool looks_like_bundle(const std::string& path);
 
