@@ -254,7 +254,7 @@ void add_store(Registrar& r) {
     }
     if (flags->loaded != flags->model.empty()) {
       return invalid_argument(flags->loaded ? "--loaded takes no model" : "MODEL is required")
-          .with_hint("holdfast show MODEL, or holdfast show --bom --loaded");
+          .with_hint("see `holdfast show --help`");
     }
     if (flags->bom) return show_bom(c, flags->model, flags->loaded);
     return show(c, flags->model, flags->context);
