@@ -175,6 +175,36 @@ Result<crypto::Sha256Digest> Custody::mac(keyring::MacUse use, std::string_view 
   return digest;
 }
 
+Result<Bytes> Custody::import_public_key() { return use_import_key(Op::kPublicKey, {}); }
+
+Result<Bytes> Custody::sign_import(ByteView message) {
+  if (message.size() > kSignedBytesMax)
+    return exhausted("the model has too many files to be signed");
+  return use_import_key(Op::kSign, message);
+}
+
+Result<Bytes> Custody::use_import_key(Op op, ByteView message) {
+  const std::lock_guard guard(mutex_);
+  HF_TRY(open_locked());
+  {
+    // Under the lock: two imports must not make two keys.
+    HF_TRY_ASSIGN(const auto lock, store_.lock());
+    HF_TRY_ASSIGN(const keyring::HolderStatus holder, holder_status());
+    HF_TRY(make_missing(purpose::kImport, holder.irk_epoch));
+  }
+  ByteWriter body;
+  body.be(static_cast<std::uint8_t>(keyring::SignUse::kImport));
+  body.lp(keyring::epoch_id(1)).raw(message);
+  auto reply = call(op, body);
+  if (!reply.ok() && reply.error().code() == ErrorCode::kNotFound) {
+    // Another process made the key after the holder was opened.
+    HF_TRY_ASSIGN(const auto row, table_.find(purpose::kImport, keyring::epoch_id(1)));
+    if (row) HF_TRY(load(*row));
+    return call(op, body);
+  }
+  return reply;
+}
+
 Result<bool> Custody::has_key(std::string_view purpose, std::string_view id) {
   const std::lock_guard guard(mutex_);
   HF_TRY_ASSIGN(const auto row, table_.find(purpose, as_bytes_view(id)));

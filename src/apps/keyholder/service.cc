@@ -107,6 +107,9 @@ Result<Bytes> Service::handle(ByteView request, const platform::UniqueFd& fd) {
     case Op::kOpenValue:
     case Op::kMac:
       return use_values(op, in, fd.get());
+    case Op::kSign:
+    case Op::kPublicKey:
+      return sign(op, in);
   }
   return corrupt("a request of an unknown kind");
 }
@@ -219,6 +222,18 @@ Result<Bytes> Service::use_deks(Op op, ByteReader& in, int fd) {
                 vault::derive_content_keys(dek, *algorithm, salt, model));
   HF_TRY(vault::send_content_keys(fd, keys, secret_deadline()));
   return Bytes();
+}
+
+Result<Bytes> Service::sign(Op op, ByteReader& in) {
+  HF_TRY_ASSIGN(const std::uint8_t number, in.be<std::uint8_t>());
+  const auto use = static_cast<keyring::SignUse>(number);
+  HF_TRY_ASSIGN(const ByteView id, in.take_lp());
+  if (op == Op::kSign) {
+    HF_TRY_ASSIGN(const ByteView message, in.take(in.remaining()));
+    return holder_.sign(use, id, message);
+  }
+  HF_TRY(at_end(in));
+  return holder_.public_key(use, id);
 }
 
 Result<Bytes> Service::use_values(Op op, ByteReader& in, int fd) {

@@ -124,6 +124,34 @@ TEST_F(CustodyTest, RotationKeepsEveryModelsKey) {
   EXPECT_EQ(c->status()->kek_epoch, 2u);
 }
 
+TEST_F(CustodyTest, TheImportKeyStaysThroughRestartsAndRotations) {
+  const ByteView statement = as_bytes_view("DSSEv1 28 application/vnd.in-toto+json 2 {}");
+  Bytes key;
+  {
+    auto c = open();
+    ASSERT_TRUE(c->create_default().ok());
+    key = *c->import_public_key();
+    EXPECT_EQ(key.size(), 91u);
+    const auto signature = c->sign_import(statement);
+    ASSERT_TRUE(signature.ok()) << signature.error().to_string();
+    EXPECT_EQ(c->sign_import(as_bytes_view("anything")).error().code(),
+              ErrorCode::kInvalidArgument);
+    EXPECT_EQ(c->sign_import(Bytes(kSignedBytesMax + 1)).error().code(), ErrorCode::kExhausted);
+    ASSERT_TRUE(c->rotate_root({}).ok());
+    EXPECT_EQ(*c->import_public_key(), key);
+  }
+  EXPECT_EQ(*open()->import_public_key(), key);
+}
+
+TEST_F(CustodyTest, TwoProcessesMakeOneImportKey) {
+  auto first = open();
+  ASSERT_TRUE(first->create_default().ok());
+  auto second = open();
+  ASSERT_TRUE(second->ensure_open().ok());
+  const Bytes key = *first->import_public_key();
+  EXPECT_EQ(*second->import_public_key(), key);
+}
+
 TEST_F(CustodyTest, OldKeyringIsRefused) {
   auto c = open();
   ASSERT_TRUE(c->create_default().ok());

@@ -55,6 +55,9 @@ enum class DekChoice : std::uint8_t {
 using AskSecret =
     std::function<Result<platform::UniqueFd>(const keyring::SlotPlan& slot, std::size_t factor)>;
 
+// A statement about the files of one model fits many times.
+inline constexpr std::size_t kSignedBytesMax = 192 * 1024;
+
 struct CustodyStatus {
   bool exists = false;  // a keyring
   keyring::HolderStatus holder;
@@ -118,6 +121,12 @@ class Custody {
 
   // The HMAC that keyring::Holder::mac says.
   Result<crypto::Sha256Digest> mac(keyring::MacUse use, std::string_view id, ByteView data);
+  // This instance's own key for models that arrive unsigned, made when it is first asked for: its
+  // public key (SPKI in DER), and its signature (ECDSA P-256/SHA-256 in DER) of the bytes that a
+  // DSSE envelope of an in-toto statement signs. kExhausted above kSignedBytesMax.
+  Result<Bytes> import_public_key();
+  Result<Bytes> sign_import(ByteView message);
+
   // Whether a child key of that purpose and id exists.
   Result<bool> has_key(std::string_view purpose, std::string_view id);
   // Makes one from `value`, or a random one. kConflict where it exists.
@@ -153,6 +162,7 @@ class Custody {
   Result<std::vector<Bytes>> rewrap(keyholder::Op op, const std::vector<WrappedRow>& rows);
   Status replace_deks(const std::vector<WrappedRow>& rows, const std::vector<Bytes>& blobs,
                       std::uint32_t epoch);
+  Result<Bytes> use_import_key(keyholder::Op op, ByteView message);
   Result<std::vector<Bytes>> dek_candidates(const vault::PackHeader& header);
 
   platform::FileSystem& files_;

@@ -1,0 +1,66 @@
+"""Every level of the key hierarchy is rotated while requests run: none fails, and all say what they said before."""
+import json
+import os
+import sys
+import threading
+import time
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(here, "..", "e2e"))
+import harness  # noqa: E402
+
+BODY = json.dumps({"model": "smol", "messages": [{"role": "user", "content": "Name three rivers."}], "max_tokens": 12,
+                   "temperature": 0})
+
+
+class Load(threading.Thread):
+    """Asks the same again and again until it is told to stop."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.stopped, self.answers, self.failures = server, threading.Event(), [], []
+        self.start()
+
+    def run(self):
+        while not self.stopped.is_set():
+            try:
+                status, text = self.server.post("/v1/chat/completions", BODY)
+                if status == 200:
+                    self.answers.append(json.loads(text)["choices"][0]["message"]["content"])
+                else:
+                    self.failures.append((status, text))
+            except Exception as e:  # noqa: BLE001: whatever a client sees is a failed request
+                self.failures.append(repr(e))
+
+
+class Rotation(harness.Bare):
+    def test_under_load(self):
+        self.environment["XDG_CONFIG_HOME"] = os.path.join(self.root, "config")
+        self.ok(["seal", "slot", "add", "--kind", "file"])
+        self.ok(["import", harness.SMOLLM2, "--name", "smol"])
+        with harness.Server(self, "smol") as server:
+            load = [Load(server) for _ in range(3)]
+            for turn in range(2):
+                for change in (["kek"], ["irk", "-y"], ["dek", "smol"]):
+                    self.ok(["seal", "rotate", *change])
+                    # Models are loaded anew with the keys of now, while others wait for it.
+                    if turn == 1:
+                        self.ok(["unload", "smol", "--host", server.url])
+                    before = sum(len(one.answers) for one in load)
+                    until = time.monotonic() + 60
+                    while sum(len(one.answers) for one in load) < before + 3 and time.monotonic() < until:
+                        time.sleep(0.05)
+                    self.assertGreaterEqual(sum(len(one.answers) for one in load), before + 3, server.text())
+            for one in load:
+                one.stopped.set()
+            for one in load:
+                one.join(60)
+            self.assertEqual([f for one in load for f in one.failures], [])
+            self.assertEqual(len({a for one in load for a in one.answers}), 1)
+            print(f"{sum(len(one.answers) for one in load)} requests, none failed", flush=True)
+            status = json.loads(self.ok(["seal", "status", "--json"]).stdout)
+            self.assertEqual((status["irk_epoch"], status["kek_epoch"]), (3, 3))
+
+
+if __name__ == "__main__":
+    harness.main()
