@@ -9,6 +9,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(here, "..", "e2e"))
 import harness  # noqa: E402
 
+OTHER = os.path.join(here, "..", "golden", "tiny", "llama-yarn.gguf")
 BODY = json.dumps({"model": "smol", "messages": [{"role": "user", "content": "Name three rivers."}], "max_tokens": 12,
                    "temperature": 0})
 
@@ -38,14 +39,16 @@ class Rotation(harness.Bare):
         self.environment["XDG_CONFIG_HOME"] = os.path.join(self.root, "config")
         self.ok(["seal", "slot", "add", "--kind", "file"])
         self.ok(["import", harness.SMOLLM2, "--name", "smol"])
+        self.ok(["import", OTHER, "--name", "other"])
         with harness.Server(self, "smol") as server:
             load = [Load(server) for _ in range(3)]
-            for turn in range(2):
-                for change in (["kek"], ["irk", "-y"], ["dek", "smol"]):
+            for _ in range(2):
+                for change in (["kek"], ["irk", "-y"], ["dek", "smol"], ["dek", "other"]):
                     self.ok(["seal", "rotate", *change])
-                    # Models are loaded anew with the keys of now, while others wait for it.
-                    if turn == 1:
-                        self.ok(["unload", "smol", "--host", server.url])
+                    # The keys of now open what is loaded now.
+                    self.assertEqual(server.post("/v1/completions", json.dumps(
+                        {"model": "other", "prompt": "a", "max_tokens": 1}))[0], 200, server.text())
+                    self.ok(["unload", "other", "--host", server.url])
                     before = sum(len(one.answers) for one in load)
                     until = time.monotonic() + 60
                     while sum(len(one.answers) for one in load) < before + 3 and time.monotonic() < until:
