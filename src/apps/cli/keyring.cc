@@ -99,7 +99,7 @@ Result<vault::PackHeader> header_of(const registry::Store& store,
 
 Result<importer::PackKeys::NewKey> HolderPackKeys::new_key(const vault::ModelId& model_id) {
   HF_TRY_ASSIGN(platform::SocketPair pair, platform::make_socket_pair());
-  HF_TRY_ASSIGN(const Bytes blob, custody_.give_dek(model_id, pair.ours.get()));
+  HF_TRY_ASSIGN(const Bytes blob, custody_.give_dek(model_id, pair.ours.get(), choice_));
   NewKey key;
   HF_TRY_ASSIGN(key.slot, custody_.wrap_slot(blob));
   key.message = std::move(pair.theirs);

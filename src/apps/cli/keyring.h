@@ -35,11 +35,14 @@ Result<vault::PackHeader> header_of(const registry::Store& store,
 // Keys for imports, over the key holder. `custody` outlives it.
 class HolderPackKeys final : public importer::PackKeys {
  public:
-  explicit HolderPackKeys(custody::Custody& custody) : custody_(custody) {}
+  explicit HolderPackKeys(custody::Custody& custody,
+                          custody::DekChoice choice = custody::DekChoice::kStored)
+      : custody_(custody), choice_(choice) {}
   Result<NewKey> new_key(const vault::ModelId& model_id) override;
 
  private:
   custody::Custody& custody_;
+  const custody::DekChoice choice_;
 };
 
 // A socket with the keys of a sealed pack; invalid for a pack that is not sealed. kUnavailable

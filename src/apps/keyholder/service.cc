@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "holdfast/crypto/constant_time.h"
 #include "holdfast/keyholder/link.h"
 #include "holdfast/vault/content_keys.h"
+#include "holdfast/vault/pack_format.h"
 
 namespace holdfast::keyholder {
 namespace {
@@ -215,11 +217,17 @@ Result<Bytes> Service::use_deks(Op op, ByteReader& in, int fd) {
   HF_TRY_ASSIGN(const std::uint8_t number, in.be<std::uint8_t>());
   vault::Salt salt{};
   HF_TRY(in.take_array(salt));
+  HF_TRY_ASSIGN(const ByteView header, in.take(vault::kHeaderDigestedBytes));
+  crypto::Sha256Digest mac{};
+  HF_TRY(in.take_array(mac));
   HF_TRY(at_end(in));
   const auto algorithm = crypto::aead_algorithm(number);
   if (!algorithm) return unsupported("the pack is sealed with an unknown algorithm");
   HF_TRY_ASSIGN(const vault::ContentKeys keys,
                 vault::derive_content_keys(dek, *algorithm, salt, model));
+  // A model has two keys while one is replaced by the other, and only one of them opens the pack.
+  if (!crypto::constant_time_equal(vault::header_mac(header, keys.header_key), mac))
+    return conflict("the pack is sealed with another key, or its header is damaged");
   HF_TRY(vault::send_content_keys(fd, keys, secret_deadline()));
   return Bytes();
 }

@@ -14,6 +14,7 @@
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/socket.h"
 #include "holdfast/vault/content_keys.h"
+#include "holdfast/vault/pack_format.h"
 
 namespace holdfast::custody {
 namespace {
@@ -54,9 +55,10 @@ class CustodyTest : public testing::Test {
     return slot;
   }
   // The data key that give_dek sends.
-  static Bytes dek_of(Custody& custody, const vault::ModelId& model) {
+  static Bytes dek_of(Custody& custody, const vault::ModelId& model,
+                      DekChoice choice = DekChoice::kStored) {
     auto pair = platform::make_socket_pair();
-    const auto blob = custody.give_dek(model, pair->theirs.get());
+    const auto blob = custody.give_dek(model, pair->theirs.get(), choice);
     EXPECT_TRUE(blob.ok()) << blob.error().to_string();
     if (!blob.ok()) return {};
     auto key = vault::receive_data_key(pair->ours.get(),
@@ -109,7 +111,7 @@ TEST_F(CustodyTest, RotationKeepsEveryModelsKey) {
   ASSERT_TRUE(c->create_default().ok());
   const Bytes dek = dek_of(*c, model_);
   const Bytes before = *c->dek_blob(model_);
-  ASSERT_EQ(*c->rotate_kek(), 1u);
+  ASSERT_EQ(c->rotate_kek({})->data_keys, 1u);
   EXPECT_NE(*c->dek_blob(model_), before);
   EXPECT_EQ(dek_of(*c, model_), dek);
   const auto lost = c->rotate_root({});
@@ -122,6 +124,78 @@ TEST_F(CustodyTest, RotationKeepsEveryModelsKey) {
   EXPECT_EQ(dek_of(*c, model_), dek);
   EXPECT_EQ(c->status()->holder.irk_epoch, 2u);
   EXPECT_EQ(c->status()->kek_epoch, 2u);
+}
+
+// A crash between the packs' new key and the stored one leaves both good, and the rotation is taken
+// up with the same key.
+TEST_F(CustodyTest, TheNextKeyOfAModelSurvivesUntilItIsAdopted) {
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  EXPECT_EQ(c->adopt_dek(model_).error().code(), ErrorCode::kNotFound);
+  const Bytes own = dek_of(*c, model_);
+  const Bytes next = dek_of(*c, model_, DekChoice::kNext);
+  EXPECT_NE(own, next);
+  ASSERT_TRUE(c->rotate_kek({}).ok());
+  EXPECT_EQ(dek_of(*c, model_), own);
+  EXPECT_EQ(dek_of(*c, model_, DekChoice::kNext), next);
+  ASSERT_TRUE(c->adopt_dek(model_).ok());
+  EXPECT_EQ(dek_of(*c, model_), next);
+  EXPECT_NE(dek_of(*c, model_, DekChoice::kNext), next);
+}
+
+// The header of a sealed pack with that key, which is in its first slot.
+vault::PackHeader header_with(ByteView dek, const vault::ModelId& model, vault::WrapSlot slot) {
+  vault::PackHeader header;
+  header.seal = crypto::AeadAlgorithm::kAes256Gcm;
+  header.plaintext_len = 1;
+  header.model_id = model;
+  const auto keys = vault::derive_content_keys(*crypto::Secret::copy_of(dek), *header.seal,
+                                               header.salt, header.model_id);
+  header.mac = vault::header_mac(vault::encode_header(header), keys->header_key);
+  header.slots.front() = slot;
+  return header;
+}
+
+TEST_F(CustodyTest, AKeyThatIsInAPackAloneIsRenewedThereOrKept) {
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  const Bytes dek = dek_of(*c, model_);
+  const Bytes blob = *c->dek_blob(model_);
+  vault::PackHeader header = header_with(dek, model_, *c->wrap_slot(blob));
+  ASSERT_TRUE(c->forget_dek(model_).ok());
+  const auto opens = [&] {
+    const auto pair = platform::make_socket_pair();
+    return c->send_content_keys(header, pair->theirs.get()).ok();
+  };
+  ASSERT_TRUE(opens());
+  // The pack cannot be written: the old key stays.
+  const auto refuse = [](const vault::WrapSlots&) {
+    return Status(Error(ErrorCode::kIo, "read-only"));
+  };
+  EXPECT_EQ(c->rotate_kek({{"m", header, refuse}}).error().code(), ErrorCode::kIo);
+  EXPECT_TRUE(opens());
+  const auto write = [&](const vault::WrapSlots& slots) {
+    header.slots = slots;
+    return ok_status();
+  };
+  ASSERT_TRUE(c->rotate_kek({{"m", header, write}}).ok());
+  EXPECT_TRUE(opens());
+}
+
+// Two keys of one model: only the one of the pack is sent, and a changed header gets none.
+TEST_F(CustodyTest, AnotherKeyOfTheModelIsNotSent) {
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  dek_of(*c, model_);
+  const Bytes next = dek_of(*c, model_, DekChoice::kNext);
+  vault::PackHeader header = header_with(next, model_, *c->wrap_slot(*c->dek_blob(model_)));
+  const auto pair = platform::make_socket_pair();
+  ASSERT_TRUE(c->send_content_keys(header, pair->theirs.get()).ok());
+  const auto keys = vault::receive_content_keys(pair->ours.get(),
+                                                platform::Deadline::after(std::chrono::seconds(5)));
+  EXPECT_EQ(vault::header_mac(vault::encode_header(header), keys->header_key), header.mac);
+  header.model_version = 1;
+  EXPECT_EQ(c->send_content_keys(header, pair->theirs.get()).error().code(), ErrorCode::kCorrupt);
 }
 
 TEST_F(CustodyTest, TheImportKeyStaysThroughRestartsAndRotations) {
@@ -212,7 +286,7 @@ TEST_F(CustodyTest, AServersHolderIsShared) {
   EXPECT_TRUE(command->status()->holder.open);
   EXPECT_TRUE(command->status()->holder_is_shared);
   const Bytes dek = dek_of(*command, model_);
-  ASSERT_TRUE(command->rotate_kek().ok());
+  ASSERT_TRUE(command->rotate_kek({}).ok());
   EXPECT_EQ(dek_of(*server, model_), dek);
 }
 
@@ -231,7 +305,7 @@ TEST_F(CustodyTest, AServersHolderIsShared) {
     if (!c.give_dek(model, pair->theirs.get()).ok()) ::_exit(6);
     // Acknowledged: from here on the key must survive.
     if (::write(report, &n, 1) != 1) ::_exit(0);
-    const bool good = n % 2 == 0 ? c.rotate_kek().ok() : c.rotate_root({}).ok();
+    const bool good = n % 2 == 0 ? c.rotate_kek({}).ok() : c.rotate_root({}).ok();
     if (!good) ::_exit(7);
   }
 }
