@@ -17,15 +17,15 @@ BODY = json.dumps({"model": "smol", "messages": [{"role": "user", "content": "Na
 class Load(threading.Thread):
     """Asks the same again and again until it is told to stop."""
 
-    def __init__(self, server):
+    def __init__(self, server, key):
         super().__init__(daemon=True)
-        self.server, self.stopped, self.answers, self.failures = server, threading.Event(), [], []
+        self.server, self.key, self.stopped, self.answers, self.failures = server, key, threading.Event(), [], []
         self.start()
 
     def run(self):
         while not self.stopped.is_set():
             try:
-                status, text = self.server.post("/v1/chat/completions", BODY)
+                status, text = self.server.request("/v1/chat/completions", BODY, self.key)
                 if status == 200:
                     self.answers.append(json.loads(text)["choices"][0]["message"]["content"])
                 else:
@@ -40,15 +40,16 @@ class Rotation(harness.Bare):
         self.ok(["seal", "slot", "add", "--kind", "file"])
         self.ok(["import", harness.SMOLLM2, "--name", "smol"])
         self.ok(["import", OTHER, "--name", "other"])
+        keys = [self.ok(["key", "create", "--role", "admin"]).stdout.strip() for _ in range(3)]
         with harness.Server(self, "smol") as server:
-            load = [Load(server) for _ in range(3)]
+            load = [Load(server, key) for key in keys]
             for _ in range(2):
                 for change in (["kek"], ["irk", "-y"], ["dek", "smol"], ["dek", "other"]):
                     self.ok(["seal", "rotate", *change])
                     # The keys of now open what is loaded now.
-                    self.assertEqual(server.post("/v1/completions", json.dumps(
-                        {"model": "other", "prompt": "a", "max_tokens": 1}))[0], 200, server.text())
-                    self.ok(["unload", "other", "--host", server.url])
+                    self.assertEqual(server.request("/v1/completions", json.dumps(
+                        {"model": "other", "prompt": "a", "max_tokens": 1}), keys[0])[0], 200, server.text())
+                    self.ok(["unload", "other", "--host", server.url], env={"HOLDFAST_API_KEY": keys[0]})
                     before = sum(len(one.answers) for one in load)
                     until = time.monotonic() + 60
                     while sum(len(one.answers) for one in load) < before + 3 and time.monotonic() < until:

@@ -24,6 +24,9 @@ Result<std::unique_ptr<custody::Custody>> open_custody(const Context& context, b
 // starts sealed.
 Result<std::unique_ptr<custody::Custody>> start_custody(const Context& context);
 
+// As open_custody where there is a keyring; null where there is none.
+Result<std::unique_ptr<custody::Custody>> existing_custody(const Context& context);
+
 // What seals new packs here, opened; null where they are not sealed: store.seal = "off", or there
 // is no keyring. kUnavailable while no slot opens it without an operator.
 Result<std::unique_ptr<custody::Custody>> sealing_custody(const Context& context);

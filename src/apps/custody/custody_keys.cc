@@ -235,9 +235,7 @@ Result<crypto::Secret> Custody::reveal_dek(const vault::ModelId& model) {
 
 Result<crypto::Sha256Digest> Custody::mac(keyring::MacUse use, std::string_view id, ByteView data) {
   const std::lock_guard guard(mutex_);
-  ByteWriter body;
-  body.be(static_cast<std::uint8_t>(use));
-  body.lp(id).lp(data);
+  const ByteWriter body = mac_body(use, id, data);
   auto reply = call(Op::kMac, body);
   if (!reply.ok() && reply.error().code() == ErrorCode::kUnavailable) {
     // A holder that was started anew is sealed.
@@ -245,11 +243,7 @@ Result<crypto::Sha256Digest> Custody::mac(keyring::MacUse use, std::string_view 
     reply = call(Op::kMac, body);
   }
   if (!reply.ok()) return std::move(reply).error();
-  crypto::Sha256Digest digest;
-  if (reply->size() != digest.size())
-    return internal_error("the key holder's MAC has a wrong length");
-  std::copy(reply->begin(), reply->end(), digest.begin());
-  return digest;
+  return decode_mac(*reply);
 }
 
 Result<Bytes> Custody::import_public_key() { return use_import_key(Op::kPublicKey, {}); }

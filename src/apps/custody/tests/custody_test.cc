@@ -11,7 +11,11 @@
 #include <filesystem>
 #include <random>
 
+#include "holdfast/custody/key_verifiers.h"
+#include "holdfast/identity/key_store.h"
+#include "holdfast/identity/key_table.h"
 #include "holdfast/platform/clock.h"
+#include "holdfast/platform/entropy.h"
 #include "holdfast/platform/socket.h"
 #include "holdfast/vault/content_keys.h"
 #include "holdfast/vault/pack_format.h"
@@ -224,6 +228,73 @@ TEST_F(CustodyTest, TwoProcessesMakeOneImportKey) {
   ASSERT_TRUE(second->ensure_open().ok());
   const Bytes key = *first->import_public_key();
   EXPECT_EQ(*second->import_public_key(), key);
+}
+
+identity::NewKey acme() {
+  identity::NewKey key;
+  key.tenant = "acme";
+  return key;
+}
+
+// Keys of before the keyring stay valid, and the pepper's file goes.
+TEST_F(CustodyTest, ThePepperMovesIntoTheKeyring) {
+  platform::SystemEntropy entropy;
+  const std::string keys = directory_ + "/keys";
+  identity::KeyStore before(files_, keys, entropy, platform::system_clock());
+  const identity::CreatedKey old = *before.create(acme());
+  auto server = open(true);
+  ASSERT_TRUE(server->create_default().ok());
+  ASSERT_FALSE(*has_pepper(*server));
+  const Status kept = keep_pepper_in_keyring(*server, files_, keys);
+  ASSERT_TRUE(kept.ok()) << kept.error().to_string();
+  EXPECT_TRUE(*has_pepper(*server));
+  EXPECT_FALSE(files_.exists(keys + "/pepper"));
+  EXPECT_TRUE(keep_pepper_in_keyring(*server, files_, keys).ok());
+
+  CustodyVerifiers by_command(*server);
+  identity::KeyStore after(files_, keys, entropy, platform::system_clock(), &by_command);
+  const identity::CreatedKey fresh = *after.create(acme());
+  SharedHolderVerifiers by_server(files_, directory_, platform::system_clock());
+  identity::KeyTable table(files_, keys, platform::system_clock(), &by_server);
+  ASSERT_TRUE(table.load().ok());
+  for (const identity::CreatedKey* key : {&old, &fresh})
+    EXPECT_EQ(table.authenticate(key->key.reveal()).state, identity::KeyState::kValid);
+
+  ASSERT_TRUE(server->seal().ok());
+  const observe::SecretText other = identity::format_key({}, {});
+  EXPECT_EQ(table.authenticate(other.reveal()).state, identity::KeyState::kUnknown);
+  // Another pepper beside the keyring's is a mix of two backups.
+  ASSERT_TRUE(server
+                  ->unseal([](const keyring::SlotPlan&, std::size_t) {
+                    return Result<platform::UniqueFd>(platform::UniqueFd());
+                  })
+                  .ok() ||
+              server->ensure_open().ok());
+  ASSERT_TRUE(platform::write_file_atomic(files_, keys + "/pepper",
+                                          as_bytes_view(std::string(64, 'a') + "\n"), 0600)
+                  .ok());
+  EXPECT_EQ(keep_pepper_in_keyring(*server, files_, keys).error().code(), ErrorCode::kCorrupt);
+  EXPECT_TRUE(files_.exists(keys + "/pepper"));
+}
+
+TEST_F(CustodyTest, KeysWithoutAPepperGetNoNewOne) {
+  platform::SystemEntropy entropy;
+  const std::string keys = directory_ + "/keys";
+  identity::KeyStore store(files_, keys, entropy, platform::system_clock());
+  ASSERT_TRUE(store.create(acme()).ok());
+  ASSERT_TRUE(files_.remove(keys + "/pepper").ok());
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  EXPECT_EQ(keep_pepper_in_keyring(*c, files_, keys).error().code(), ErrorCode::kCorrupt);
+  EXPECT_FALSE(*has_pepper(*c));
+}
+
+// Nobody waits for a holder that hangs, and none is started by who only asks.
+TEST_F(CustodyTest, VerifiersFailFastWhereNoHolderAnswers) {
+  SharedHolderVerifiers verifiers(files_, directory_, platform::system_clock());
+  const identity::ParsedKey key{"a", "b"};
+  EXPECT_EQ(verifiers.verifier(key).error().code(), ErrorCode::kUnavailable);
+  EXPECT_FALSE(files_.exists(directory_ + "/keyholder.sock"));
 }
 
 TEST_F(CustodyTest, OldKeyringIsRefused) {
