@@ -135,6 +135,29 @@ class Seal(harness.Bare):
             self.assertEqual(self.status()["state"], "open")
             self.assertEqual(server.stop(), 0)
 
+    def test_the_pepper_of_api_keys_moves_into_the_keyring(self):
+        self.environment["XDG_CONFIG_HOME"] = os.path.join(self.root, "config")
+        pepper = os.path.join(self.data, "keys", "pepper")
+        before = self.ok(["key", "create", "--role", "admin"]).stdout.strip()
+        self.assertTrue(os.path.exists(pepper))
+        with harness.Server(self) as server:
+            self.assertFalse(os.path.exists(pepper))
+            after = self.ok(["key", "create"]).stdout.strip()
+            time.sleep(0.5)  # a server looks for new keys four times a second
+            for key in (before, after):
+                self.assertEqual(server.request("/v1/models", key=key)[0], 200)
+            changed = after[:30] + ("A" if after[30] != "A" else "B") + after[31:]
+            for wrong in (changed, None):
+                self.assertEqual(server.request("/v1/models", key=wrong)[0], 401)
+            self.ok(["seal", "seal"])
+            until = time.monotonic() + 20
+            while server.request("/v1/models", key=before)[0] != 503:
+                self.assertLess(time.monotonic(), until)
+                time.sleep(0.05)
+            self.assertIn('"sealed"', server.request("/v1/models", key=before)[1])
+        self.ok(["key", "create"])
+        self.assertFalse(os.path.exists(pepper))
+
     def holders_of(self, server):
         return harness.children_of(server.process.pid, "holdfast-keyholder")
 

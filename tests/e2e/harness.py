@@ -155,8 +155,8 @@ class Server:
     def post(self, path, body):
         return self.request(path, body)
 
-    def request(self, path, body=None):
-        headers = {"content-type": "application/json"}
+    def request(self, path, body=None, key=None):
+        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
         data = None if body is None else body.encode()
         try:
             with urllib.request.urlopen(
