@@ -144,6 +144,7 @@ class OfflineSite(Case):
         self.fails(5, self.home, "export", "smol", "-o", self.bundle, *self.with_secret, says="exists")
         self.fails(3, self.home, "export", "nobody", "-o", self.path("x.tar"), says="no model")
         self.fails(2, self.home, "export", "smol", "-o", self.path("x.tar"), says="--passphrase-file")
+        self.fails(2, self.home, "export", "smol", "-o", self.path("x.tar"), "--plain", says="error: unsupported: packs hold")
         self.assertFalse(os.path.exists(self.path("x.tar")))
         self.assertEqual(there.document("ls", "--json"), [])
 

@@ -58,14 +58,15 @@ class Collector {
       facts_.generation = decoded.keyring.generation;
       add("keyring.hfk", std::move(file));
     }
-    if (real_files().exists(custody::KeyTable::path(places_.data_dir))) HF_TRY(copy_state());
     for (const char* name : {"keys/keys.json", "keys/pepper"}) {
       const std::string path = platform::join_path(places_.data_dir, name);
       if (!real_files().exists(path)) continue;
       HF_TRY_ASSIGN(Bytes file, platform::read_file(real_files(), path, kKeyFileBytesMax));
       add(name, std::move(file));
     }
-    return ok_status();
+    // Behind the pepper's file: a server may be moving it into the database now.
+    if (!real_files().exists(custody::KeyTable::path(places_.data_dir))) return ok_status();
+    return copy_state();
   }
 
   Status models(bool with_packs) {

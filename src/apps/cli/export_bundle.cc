@@ -4,10 +4,8 @@
 #include "holdfast/bundle/bom.h"
 #include "holdfast/bundle/bundle.h"
 #include "holdfast/bundle/transport_key.h"
-#include "holdfast/crypto/constant_time.h"
 #include "holdfast/keyholder/link.h"
 #include "holdfast/platform/atomic_file.h"
-#include "holdfast/platform/socket.h"
 #include "keyring.h"
 #include "local_model.h"
 #include "model_bom.h"
@@ -23,37 +21,11 @@ constexpr unsigned kFileMode = 0600;
 constexpr auto kKeyPatience = std::chrono::seconds(10);
 constexpr std::size_t kPassphraseBytesMax = 1024;
 
-// The data key behind a wrapped key, over a descriptor, if it is that of the pack.
-Result<crypto::Secret> dek_of_blob(custody::Custody& custody, const vault::PackHeader& header,
-                                   ByteView blob) {
-  HF_TRY_ASSIGN(platform::SocketPair pair, platform::make_socket_pair());
-  HF_TRY(custody.give_dek(header.model_id, pair.theirs.get(), custody::DekChoice::kOfBlob, blob));
-  HF_TRY_ASSIGN(crypto::Secret dek,
-                vault::receive_data_key(pair.ours.get(), platform::Deadline::after(kKeyPatience)));
-  HF_TRY_ASSIGN(const vault::ContentKeys keys,
-                vault::derive_content_keys(dek, *header.seal, header.salt, header.model_id));
-  const auto mac = vault::header_mac(vault::encode_header(header), keys.header_key);
-  if (crypto::constant_time_equal(mac, header.mac)) return dek;
-  return not_found("that is the key of another pack");
-}
-
-// As custody::send_content_keys looks for it: slots of the pack, then the stored key.
-Result<crypto::Secret> dek_of(custody::Custody& custody, const vault::PackHeader& header) {
-  HF_TRY(custody.ensure_open());
-  for (const vault::WrapSlot& slot : header.slots) {
-    if (!slot.used || slot.algorithm != vault::WrapAlgorithm::kAes256Gcm) continue;
-    auto dek = dek_of_blob(custody, header, keyring::blob_of_slot(slot));
-    if (dek.ok()) return dek;
-  }
-  HF_TRY_ASSIGN(const Bytes blob, custody.dek_blob(header.model_id));
-  return dek_of_blob(custody, header, blob);
-}
-
 // Seals the pack's key under the passphrase; slots of this instance stay at home.
 Status add_transport_key(const Context& context, OperatorSecrets& secrets,
                          bundle::BundleInput& input) {
   HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> custody, open_custody(context));
-  HF_TRY_ASSIGN(const crypto::Secret dek, dek_of(*custody, input.header));
+  HF_TRY_ASSIGN(const crypto::Secret dek, custody->reveal_pack_dek(input.header));
   HF_TRY_ASSIGN(const platform::UniqueFd fd, secrets.new_passphrase(0));
   HF_TRY_ASSIGN(const crypto::Secret passphrase, read_passphrase(fd.get()));
   crypto::Argon2Cost cost = custody->options().cost;

@@ -16,7 +16,15 @@ void add_export(Registrar& r) {
   c.add_option("--passphrase-file", flags->secrets.passphrase_files,
                "File with the passphrase that opens it at the other site (- is standard input)")
       ->type_name("FILE");
-  r.bind(c, [flags](Context& context) -> Status {
+  auto plain = std::make_shared<bool>(false);
+  c.add_flag("--plain", *plain, "Answers why there is no GGUF to be had from the store");
+  r.bind(c, [flags, plain](Context& context) -> Status {
+    if (*plain) {
+      return unsupported(
+                 "unsupported: packs hold weights as the kernels read them, which no GGUF can")
+          .with_hint("import came from the file that `holdfast show " + flags->model +
+                     "` names: keep that one");
+    }
     HF_TRY_ASSIGN(const Exported done, export_bundle(context, *flags));
     if (context.json()) {
       print_json_line(json::Object{{"status", "success"},
