@@ -38,14 +38,14 @@ class Drill(Case):
         self.assertEqual(there.answer("other:v2"), self.home.answer("smol"))
         keys = [k["id"] for k in there.document("key", "ls", "--json")]
         self.assertEqual(keys, [self.key.split("_")[1]])
-        case = type("Env", (), {"root": self.root, "environment": there.environment})
-        with harness.Server(case) as server:
-            self.assertEqual(server.request("/v1/models", key=self.key)[0], 200)
-            self.assertEqual(server.request("/v1/models", key=self.key[:-8] + "AA_" + self.key[-6:][:5])[0], 401)
         for folder, _, files in os.walk(there.data):
             self.assertEqual(os.stat(folder).st_mode & 0o077, 0, folder)
             for name in files:
                 self.assertEqual(os.stat(os.path.join(folder, name)).st_mode & 0o077, 0, name)
+        case = type("Env", (), {"root": self.root, "environment": there.environment})
+        with harness.Server(case) as server:
+            self.assertEqual(server.request("/v1/models", key=self.key)[0], 200)
+            self.assertEqual(server.request("/v1/models", key=self.key[:-8] + "AA_" + self.key[-6:][:5])[0], 401)
 
     def test_another_program_reads_it(self):
         with tarfile.open(self.backup) as tar:
