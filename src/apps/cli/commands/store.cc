@@ -86,12 +86,14 @@ void print_section(const std::string& title, const json::Value* object) {
   }
 }
 
-// The sites that the model came through.
+// The ways from site to site by which the model came.
 void print_hops(const json::Value* hops) {
   if (hops == nullptr) return;
+  std::size_t n = 0;
   for (const json::Value& hop : hops->as_array()) {
-    print_section("Exported", hop.find("exported"));
-    print_section("Imported here or on the way", hop.find("imported"));
+    const std::string title = "In a bundle, " + std::to_string(++n);
+    print_section(title + ": exported", hop.find("exported"));
+    print_section(title + ": imported", hop.find("imported"));
   }
 }
 
