@@ -2,12 +2,13 @@
 hashlib and sqlite3 on the backup itself."""
 import hashlib
 import json
+import random
 import shutil
 import sqlite3
 import tarfile
 
 import sites  # noqa: F401  (takes the folder of programs from the command line)
-from sites import Case, Site, flipped, harness, main, os
+from sites import HOLDFAST, Case, Site, flipped, harness, killed_after, main, os, time
 
 
 class Drill(Case):
@@ -124,6 +125,22 @@ class Drill(Case):
         there.ok("restore", self.backup)
         self.assertEqual(there.answer("smol"), self.home.answer("smol"))
         self.assertFalse(os.path.exists(os.path.join(there.data, "restore.partial")))
+
+    def test_killed_at_any_time_it_is_repeated(self):
+        seed = int.from_bytes(os.urandom(4), "big")
+        print(f"seed {seed}")
+        chance = random.Random(seed)
+        there = self.elsewhere("killed")
+        command = [HOLDFAST, "restore", self.backup]
+        began = time.monotonic()
+        self.elsewhere("timed").ok("restore", self.backup)
+        whole = time.monotonic() - began
+        for _ in range(10):
+            if not killed_after(chance.uniform(0, whole), command, there.environment):
+                there = self.elsewhere("killed")  # it was done: from the beginning
+        done = there.run("restore", self.backup)
+        self.assertIn(done.returncode, (0, 5), done.stderr)  # 5: the last one was killed behind its end
+        self.assertEqual(there.answer("smol"), self.home.answer("smol"))
 
 
 if __name__ == "__main__":

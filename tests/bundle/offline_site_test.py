@@ -3,6 +3,7 @@ ours; and what the model answers at both sites."""
 import hashlib
 import io
 import json
+import random
 import sys
 import tarfile
 
@@ -10,7 +11,7 @@ import sites  # noqa: F401  (takes the folder of programs from the command line)
 from argon2.low_level import Type, hash_secret_raw
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sites import HOLDFAST, READER, SMOLLM2, Case, Site, flipped, main, os, signal, subprocess, time
+from sites import HOLDFAST, READER, SMOLLM2, Case, Site, flipped, killed_after, main, os, signal, subprocess, time
 
 TYPES = {"application/vnd.holdfast.provenance.v1+json", "application/vnd.holdfast.transport-key.v1+json",
          "application/vnd.cyclonedx+json", "application/vnd.holdfast.pack.v1"}
@@ -237,6 +238,22 @@ class OfflineSite(Case):
             self.assertEqual([p for p in there.packs() if not p.endswith(".hfc")], [])
             return
         self.fail("no import could be interrupted in time")
+
+    def test_killed_at_any_time_it_leaves_no_model_or_a_whole_one(self):
+        seed = int.from_bytes(os.urandom(4), "big")
+        print(f"seed {seed}")
+        chance = random.Random(seed)
+        there = self.site("killed")
+        began = time.monotonic()
+        self.site("timed").ok("import", self.bundle, *self.with_secret)
+        whole = time.monotonic() - began
+        for _ in range(12):
+            killed_after(chance.uniform(0, whole), [HOLDFAST, "import", self.bundle, *self.with_secret], there.environment)
+            for model in there.document("ls", "--json"):
+                self.assertEqual(there.answer(model["name"]), self.home.answer("smol"))
+                there.ok("rm", model["name"], "-y")
+        there.ok("import", self.bundle, *self.with_secret)
+        self.assertEqual(there.answer("smol"), self.home.answer("smol"))
 
     def test_what_nobody_goes_on_with_is_removed_after_a_week(self):
         there = self.site("week")

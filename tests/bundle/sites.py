@@ -89,6 +89,19 @@ class Case(unittest.TestCase):
         self.assertRegex(done.stderr, says)
 
 
+def killed_after(seconds, command, environment):
+    """Runs it and kills it then; false where it had ended by itself."""
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    try:
+        process.wait(timeout=seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return True
+
+
 def flipped(content, at):
     changed = bytearray(content)
     changed[at] ^= 0x20

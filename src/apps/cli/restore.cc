@@ -35,9 +35,11 @@ bool any_file(const std::string& directory, std::string_view suffix) {
          });
 }
 
-// What an earlier run of a restore has not finished is not an instance.
-bool has_staging(const InstancePlaces& places) {
-  return real_files().exists(platform::join_path(places.data_dir, kStaging));
+// What an earlier run of a restore has not finished is not an instance. With its last step, the
+// keyring, it has.
+bool is_unfinished(const InstancePlaces& places) {
+  return real_files().exists(platform::join_path(places.data_dir, kStaging)) &&
+         !real_files().exists(places.keyring);
 }
 
 bool has_instance(const InstancePlaces& places) {
@@ -49,7 +51,7 @@ bool has_instance(const InstancePlaces& places) {
 }
 
 Status check_target(const InstancePlaces& places, const bundle::BackupFacts& facts) {
-  if (has_staging(places) || !has_instance(places)) return ok_status();
+  if (is_unfinished(places) || !has_instance(places)) return ok_status();
   const auto file = platform::read_file(real_files(), places.keyring, kKeyringBytesMax);
   const auto own =
       file.ok() ? keyring::decode_keyring(*file) : Result<keyring::DecodedKeyring>(file.error());
