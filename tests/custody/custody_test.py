@@ -158,6 +158,29 @@ class Seal(harness.Bare):
         self.ok(["key", "create"])
         self.assertFalse(os.path.exists(pepper))
 
+    def test_a_credential_of_an_upstream_in_the_keyring(self):
+        self.environment["XDG_CONFIG_HOME"] = os.path.join(self.root, "config")
+        self.fails(3, ["seal", "credential", "put", "cloud", "--file", "-"], "no keyring", stdin="k\n")
+        self.ok(["seal", "slot", "add", "--kind", "file"])
+        self.fails(2, ["seal", "credential", "put", "a/b", "--file", "-"], "no name", stdin="k\n")
+        self.ok(["seal", "credential", "put", "cloud", "--file", "-"], stdin="secret-of-the-cloud\n")
+        self.assertEqual(json.loads(self.ok(["seal", "credential", "ls", "--json"]).stdout), [{"name": "cloud"}])
+        for name in os.listdir(self.data):
+            path = os.path.join(self.data, name)
+            if os.path.isfile(path):
+                self.assertNotIn(b"secret-of-the-cloud", Path(path).read_bytes(), name)
+        with harness.Upstream() as upstream:
+            settings = os.path.join(self.root, "upstream.toml")
+            with open(settings, "w") as f:
+                f.write(f'[upstream.cloud]\nkind = "openai"\nurl = "{upstream.url}"\ncredential = "keyring:cloud"\n'
+                        'models = {"m" = "m"}\n')
+            with harness.Server(self, "--config", settings) as server:
+                server.post("/v1/chat/completions", json.dumps(
+                    {"model": "m", "messages": [{"role": "user", "content": "hi"}]}))
+            self.assertIn("Bearer secret-of-the-cloud", upstream.authorizations)
+            self.ok(["seal", "credential", "rm", "cloud", "-y"])
+            self.fails(3, ["serve", "--config", settings, "--listen", "127.0.0.1:0"], "credential put cloud")
+
     def holders_of(self, server):
         return harness.children_of(server.process.pid, "holdfast-keyholder")
 

@@ -352,4 +352,22 @@ Result<crypto::Secret> Custody::value(std::string_view name) {
                                 platform::Deadline::after(kReadPatience));
 }
 
+Result<std::vector<std::string>> Custody::value_names() {
+  const std::lock_guard guard(mutex_);
+  HF_TRY_ASSIGN(const std::vector<WrappedRow> rows, table_.list(purpose::kCredential));
+  std::vector<std::string> names;
+  for (const WrappedRow& row : rows) names.emplace_back(as_string_view(row.id));
+  return names;
+}
+
+Status Custody::forget_value(std::string_view name) {
+  const std::lock_guard guard(mutex_);
+  const ByteView id = as_bytes_view(name);
+  HF_TRY_ASSIGN(const auto row, table_.find(purpose::kCredential, id));
+  if (!row) return not_found("the keyring holds no value of that name");
+  HF_TRY(table_.remove(purpose::kCredential, id));
+  ignore_error(table_.database().truncate_log(), "a reader is busy: the next checkpoint does it");
+  return ok_status();
+}
+
 }  // namespace holdfast::custody

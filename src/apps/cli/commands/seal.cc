@@ -9,6 +9,7 @@
 #include "holdfast/keyring/recovery_code.h"
 #include "holdfast/platform/entropy.h"
 #include "holdfast/platform/filesystem.h"
+#include "seal_credential.h"
 #include "seal_secrets.h"
 
 namespace holdfast::cli {
@@ -371,6 +372,7 @@ void add_seal(Registrar& r) {
   r.bind(open, [secrets](Context& context) { return unseal(context, *secrets); });
   r.bind(add_sub(c, "seal", "Wipe every key from the running server's memory"), seal);
   add_slot_commands(r, c);
+  add_seal_credential(r, c);
   CLI::App& again = add_sub(c, "reseal", "Seal the models that are not sealed yet");
   auto models = std::make_shared<std::vector<std::string>>();
   again.add_option("MODEL", *models, "Only these");

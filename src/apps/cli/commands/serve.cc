@@ -420,7 +420,7 @@ Status ServerProcess::build_router(std::unique_ptr<backend::Backend> native) {
   targets.push_back({"native", "native", std::move(native),
                      static_cast<std::uint32_t>(s.integer(Setting::engine_batch_max)), false});
   HF_TRY_ASSIGN(std::vector<router::Target> upstreams,
-                upstream_targets(s, logger_, {tracing_.get(), &entropy_}));
+                upstream_targets(s, logger_, {tracing_.get(), &entropy_}, custody_.get()));
   std::move(upstreams.begin(), upstreams.end(), std::back_inserter(targets));
   backend_ = std::make_unique<router::Router>(
       options, std::move(targets),

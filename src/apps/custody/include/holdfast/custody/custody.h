@@ -147,9 +147,12 @@ class Custody {
   // Makes one from `value`, or a random one. kConflict where it exists.
   Status add_key(std::string_view purpose, std::string_view id, const crypto::Secret* value);
 
-  // Values under kek.store, such as credentials of upstreams.
+  // Values under kek.store, such as credentials of upstreams. kNotFound for a name that is not
+  // there.
   Status put_value(std::string_view name, const crypto::Secret& value);
   Result<crypto::Secret> value(std::string_view name);
+  Result<std::vector<std::string>> value_names();
+  Status forget_value(std::string_view name);
 
  private:
   Custody(platform::FileSystem& files, CustodyOptions options, KeyTable table);
