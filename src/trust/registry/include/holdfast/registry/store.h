@@ -126,6 +126,8 @@ class Store {
   // Gives a found model another name (or the same again).
   Result<ModelRecord> add_name(const ModelRecord& model, const ModelName& name);
   Result<ModelRecord> set_stage(std::string_view name, Stage stage);
+  // Makes `signature` the member of that name of every manifest that points to the model's pack.
+  Status set_signature(const ModelRecord& model, const json::Object& signature);
   // Begins an import of about `bytes_expected`. kUnavailable while another process imports the same
   // source; kExhausted where the disk has no room.
   Result<std::unique_ptr<Staging>> stage(const crypto::Sha256Digest& source,
