@@ -245,6 +245,9 @@ TEST_F(ImportPack, RefusesWhatDoesNotFit) {
   const auto code = [&](PackImport wanted) {
     const auto done = import_pack(*other_, std::move(wanted));
     EXPECT_TRUE(other_->list()->models.empty());
+    if (!done.ok() && done.error().code() == ErrorCode::kCorrupt) {
+      EXPECT_THAT(*fs_.list(dir_ + "/other/packs"), IsEmpty());
+    }
     return done.ok() ? ErrorCode::kInternal : done.error().code();
   };
   PackImport beyond = import(&other_keys_);
