@@ -74,6 +74,8 @@ class Staging {
   // Empty, or what an earlier stage_resumable() left; its descriptor may be handed to another
   // process, which writes the pack into it.
   platform::OpenFile& file() { return *file_; }
+  // What is resumable is worth nothing: it goes with this object after all.
+  void give_up() { keep_ = false; }
 
  private:
   friend class Store;
