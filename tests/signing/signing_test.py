@@ -216,8 +216,8 @@ class Policy(Case):
         spki = openssl("ec", "-pubin", "-in", self.key("p384.pub"), "-outform", "DER")
         digest = openssl("dgst", "-sha256", "-r", input=spki).decode().split()[0]
         self.load(6, *trust, "--policy.revoked", digest, why="revoked")
-        self.load(0, *trust, "--policy.version_floor", '{m = "7"}')
-        self.load(6, *trust, "--policy.version_floor", '{m = "8"}', why="older than policy.version_floor")
+        self.load(0, *trust, "--policy.version_floor", "m=7")
+        self.load(6, *trust, "--policy.version_floor", "m=8", why="older than policy.version_floor")
         self.ok([*trust, "seal", "rotate", "dek", "m"])
         self.load(0, *trust, "--policy.signatures", "publisher")
         # The signature of the pack as another program reads it.

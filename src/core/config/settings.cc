@@ -96,7 +96,9 @@ Result<Map> split_map(std::string_view text) {
   Map out;
   for (const std::string& item : split_list(text)) {
     const std::size_t equals = item.find('=');
-    if (equals == std::string::npos || equals == 0) return invalid_argument("not NAME=VALUE");
+    // A table as the settings file writes it would become a name that nothing ever has.
+    if (equals == std::string::npos || equals == 0 || item.find_first_of("{}\" ") < equals)
+      return invalid_argument("not NAME=VALUE,...");
     out[item.substr(0, equals)] = item.substr(equals + 1);
   }
   return out;
