@@ -62,6 +62,7 @@ struct Tree {
     add_run(registrar);
     add_serve(registrar);
     add_import(registrar);
+    add_pull(registrar);
     add_quantize(registrar);
     add_store(registrar);
     add_server(registrar);

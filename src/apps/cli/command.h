@@ -41,6 +41,7 @@ void add_completion(Registrar& r);
 void add_config(Registrar& r);
 void add_doctor(Registrar& r);
 void add_import(Registrar& r);
+void add_pull(Registrar& r);
 void add_quantize(Registrar& r);
 void add_store(Registrar& r);  // ls, show, rm, cp
 void add_tokenize(Registrar& r);

@@ -78,6 +78,8 @@ Result<registry::ModelRecord> import_path(const Context& context, registry::Stor
   options.on_progress = [&bar](const importer::Progress& p) {
     bar.update(p.done_bytes, p.total_bytes);
   };
+  if (flags.on_progress) options.on_progress = flags.on_progress;
+  options.cancel = flags.cancel;
   std::unique_ptr<custody::Custody> custody;
   std::optional<HolderPackKeys> keys;
   if (!flags.unsealed) {

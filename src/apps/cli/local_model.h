@@ -1,6 +1,7 @@
 // A model named on the command line: a name in the store, or a GGUF file that is imported first.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include "context.h"
 #include "holdfast/backend/engine_process.h"
 #include "holdfast/base/result.h"
+#include "holdfast/importer/importer.h"
 #include "holdfast/registry/store.h"
 #include "holdfast/vault/pack_reader.h"
 
@@ -25,6 +27,9 @@ struct ImportFlags {
   bool vocab_only = false;
   std::string template_name;  // a bundled family, or a file
   bool unsealed = false;      // for a store that is thrown away
+  // In place of a progress bar.
+  std::function<void(const importer::Progress&)> on_progress = {};
+  const std::atomic<bool>* cancel = nullptr;
 };
 
 // Imports with a progress bar. The result tells whether it was there before.
