@@ -135,6 +135,52 @@ class Seal(harness.Bare):
             self.assertEqual(self.status()["state"], "open")
             self.assertEqual(server.stop(), 0)
 
+    def test_the_pepper_of_api_keys_moves_into_the_keyring(self):
+        self.environment["XDG_CONFIG_HOME"] = os.path.join(self.root, "config")
+        pepper = os.path.join(self.data, "keys", "pepper")
+        before = self.ok(["key", "create", "--role", "admin"]).stdout.strip()
+        self.assertTrue(os.path.exists(pepper))
+        with harness.Server(self) as server:
+            self.assertFalse(os.path.exists(pepper))
+            after = self.ok(["key", "create"]).stdout.strip()
+            time.sleep(0.5)  # a server looks for new keys four times a second
+            for key in (before, after):
+                self.assertEqual(server.request("/v1/models", key=key)[0], 200)
+            changed = after[:30] + ("A" if after[30] != "A" else "B") + after[31:]
+            for wrong in (changed, None):
+                self.assertEqual(server.request("/v1/models", key=wrong)[0], 401)
+            self.ok(["seal", "seal"])
+            until = time.monotonic() + 20
+            while server.request("/v1/models", key=before)[0] != 503:
+                self.assertLess(time.monotonic(), until)
+                time.sleep(0.05)
+            self.assertIn('"sealed"', server.request("/v1/models", key=before)[1])
+        self.ok(["key", "create"])
+        self.assertFalse(os.path.exists(pepper))
+
+    def test_a_credential_of_an_upstream_in_the_keyring(self):
+        self.environment["XDG_CONFIG_HOME"] = os.path.join(self.root, "config")
+        self.fails(3, ["seal", "credential", "put", "cloud", "--file", "-"], "no keyring", stdin="k\n")
+        self.ok(["seal", "slot", "add", "--kind", "file"])
+        self.fails(2, ["seal", "credential", "put", "a/b", "--file", "-"], "no name", stdin="k\n")
+        self.ok(["seal", "credential", "put", "cloud", "--file", "-"], stdin="secret-of-the-cloud\n")
+        self.assertEqual(json.loads(self.ok(["seal", "credential", "ls", "--json"]).stdout), [{"name": "cloud"}])
+        for name in os.listdir(self.data):
+            path = os.path.join(self.data, name)
+            if os.path.isfile(path):
+                self.assertNotIn(b"secret-of-the-cloud", Path(path).read_bytes(), name)
+        with harness.Upstream() as upstream:
+            settings = os.path.join(self.root, "upstream.toml")
+            with open(settings, "w") as f:
+                f.write(f'[upstream.cloud]\nkind = "openai"\nurl = "{upstream.url}"\ncredential = "keyring:cloud"\n'
+                        'models = {"m" = "m"}\n')
+            with harness.Server(self, "--config", settings) as server:
+                server.post("/v1/chat/completions", json.dumps(
+                    {"model": "m", "messages": [{"role": "user", "content": "hi"}]}))
+            self.assertIn("Bearer secret-of-the-cloud", upstream.authorizations)
+            self.ok(["seal", "credential", "rm", "cloud", "-y"])
+            self.fails(3, ["serve", "--config", settings, "--listen", "127.0.0.1:0"], "credential put cloud")
+
     def holders_of(self, server):
         return harness.children_of(server.process.pid, "holdfast-keyholder")
 

@@ -1,4 +1,5 @@
 """What the end-to-end tests share: a private data directory, commands, and a server."""
+import http.server
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
@@ -155,8 +157,8 @@ class Server:
     def post(self, path, body):
         return self.request(path, body)
 
-    def request(self, path, body=None):
-        headers = {"content-type": "application/json"}
+    def request(self, path, body=None, key=None):
+        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
         data = None if body is None else body.encode()
         try:
             with urllib.request.urlopen(
@@ -168,6 +170,37 @@ class Server:
     def stop(self, sig=signal.SIGTERM):
         self.process.send_signal(sig)
         return self.process.wait(timeout=TIMEOUT)
+
+
+class Upstream:
+    """An HTTP server that answers 500 to everything, and keeps what was shown to it."""
+
+    def __init__(self):
+        self.authorizations = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self):
+                outer.authorizations.append(self.headers.get("authorization"))
+                self.send_response(500)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 def main():

@@ -2,11 +2,35 @@
 
 #include <unistd.h>
 
+#include "holdfast/identity/key_store.h"
+#include "holdfast/platform/clock.h"
+#include "holdfast/platform/entropy.h"
+#include "holdfast/platform/filesystem.h"
+
 namespace holdfast::cli {
 
 using config::Setting;
 
 std::string keys_directory(const Context& context) { return context.data_dir + "/keys"; }
+
+Result<KeyCount> count_keys(const Context& context) {
+  platform::PosixFileSystem files;
+  platform::SystemEntropy entropy;
+  const platform::Clock& clock = platform::system_clock();
+  const std::string directory = keys_directory(context);
+  const identity::KeyStore store(files, directory, entropy, clock);
+  HF_TRY_ASSIGN(const std::vector<identity::KeyRecord> keys, store.list());
+  if (files.exists(identity::KeyStore::pepper_path(directory))) {
+    const auto pepper = identity::read_pepper(files, directory);
+    if (!pepper.ok()) return pepper.error();
+  }
+  KeyCount out;
+  for (const identity::KeyRecord& key : keys) {
+    ++out.all;
+    if (key.active(platform::unix_seconds(clock.wall_time()))) ++out.active;
+  }
+  return out;
+}
 
 gateway::AuthMode auth_mode(const config::Settings& settings) {
   const std::string& mode = settings.text(Setting::auth_mode);

@@ -10,6 +10,12 @@ namespace holdfast::cli {
 
 // DATA/keys: the files that docs/formats/keys.md describes.
 std::string keys_directory(const Context& context);
+struct KeyCount {
+  std::size_t all = 0;
+  std::size_t active = 0;  // neither revoked nor expired
+};
+// Of that directory. Damaged files are kCorrupt, such as others can read kDenied.
+Result<KeyCount> count_keys(const Context& context);
 // auth.mode as the gateway takes it.
 gateway::AuthMode auth_mode(const config::Settings& settings);
 // What the settings say of callers, for a server that is reachable from outside or not.

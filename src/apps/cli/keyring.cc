@@ -81,13 +81,17 @@ Result<std::unique_ptr<custody::Custody>> start_custody(const Context& context) 
   return c;
 }
 
-Result<std::unique_ptr<custody::Custody>> sealing_custody(const Context& context) {
-  std::unique_ptr<custody::Custody> none;
-  if (context.settings.text(config::Setting::store_seal) == "off") return none;
+Result<std::unique_ptr<custody::Custody>> existing_custody(const Context& context) {
   HF_TRY_ASSIGN(const custody::CustodyOptions options, custody_options(context, false));
-  if (!real_files().exists(options.keyring_file())) return none;
-  HF_TRY_ASSIGN(std::unique_ptr<custody::Custody> c, open_custody(context));
-  HF_TRY(c->ensure_open());
+  if (!real_files().exists(options.keyring_file())) return std::unique_ptr<custody::Custody>();
+  return open_custody(context);
+}
+
+Result<std::unique_ptr<custody::Custody>> sealing_custody(const Context& context) {
+  if (context.settings.text(config::Setting::store_seal) == "off")
+    return std::unique_ptr<custody::Custody>();
+  HF_TRY_ASSIGN(std::unique_ptr<custody::Custody> c, existing_custody(context));
+  if (c != nullptr) HF_TRY(c->ensure_open());
   return c;
 }
 
@@ -99,7 +103,7 @@ Result<vault::PackHeader> header_of(const registry::Store& store,
 
 Result<importer::PackKeys::NewKey> HolderPackKeys::new_key(const vault::ModelId& model_id) {
   HF_TRY_ASSIGN(platform::SocketPair pair, platform::make_socket_pair());
-  HF_TRY_ASSIGN(const Bytes blob, custody_.give_dek(model_id, pair.ours.get()));
+  HF_TRY_ASSIGN(const Bytes blob, custody_.give_dek(model_id, pair.ours.get(), choice_));
   NewKey key;
   HF_TRY_ASSIGN(key.slot, custody_.wrap_slot(blob));
   key.message = std::move(pair.theirs);

@@ -24,6 +24,9 @@ Result<std::unique_ptr<custody::Custody>> open_custody(const Context& context, b
 // starts sealed.
 Result<std::unique_ptr<custody::Custody>> start_custody(const Context& context);
 
+// As open_custody where there is a keyring; null where there is none.
+Result<std::unique_ptr<custody::Custody>> existing_custody(const Context& context);
+
 // What seals new packs here, opened; null where they are not sealed: store.seal = "off", or there
 // is no keyring. kUnavailable while no slot opens it without an operator.
 Result<std::unique_ptr<custody::Custody>> sealing_custody(const Context& context);
@@ -35,11 +38,14 @@ Result<vault::PackHeader> header_of(const registry::Store& store,
 // Keys for imports, over the key holder. `custody` outlives it.
 class HolderPackKeys final : public importer::PackKeys {
  public:
-  explicit HolderPackKeys(custody::Custody& custody) : custody_(custody) {}
+  explicit HolderPackKeys(custody::Custody& custody,
+                          custody::DekChoice choice = custody::DekChoice::kStored)
+      : custody_(custody), choice_(choice) {}
   Result<NewKey> new_key(const vault::ModelId& model_id) override;
 
  private:
   custody::Custody& custody_;
+  const custody::DekChoice choice_;
 };
 
 // A socket with the keys of a sealed pack; invalid for a pack that is not sealed. kUnavailable

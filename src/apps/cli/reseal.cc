@@ -4,8 +4,6 @@
 
 #include "engine_config.h"
 #include "holdfast/importer/reseal.h"
-#include "holdfast/platform/socket.h"
-#include "holdfast/vault/pack_slots.h"
 #include "keyring.h"
 #include "local_model.h"
 #include "output.h"
@@ -23,16 +21,6 @@ std::vector<registry::ModelRecord> packs_of(const std::vector<registry::ModelRec
   }
   return out;
 }
-
-// A key that is there already.
-class OneKey final : public importer::PackKeys {
- public:
-  explicit OneKey(NewKey key) : key_(std::move(key)) {}
-  Result<NewKey> new_key(const vault::ModelId&) override { return std::move(key_); }
-
- private:
-  NewKey key_;
-};
 
 // Writes one pack under a key of `keys`, and gives all its names to the new one.
 Status replace_pack(const Context& context, custody::Custody& custody, registry::Store& store,
@@ -84,8 +72,8 @@ Status reseal(const Context& context, const std::vector<std::string>& models) {
   return ok_status();
 }
 
-// The stored key changes last: until then every pack opens with what its own slot or the old stored
-// key gives, also after a crash, and the command may be repeated.
+// The next key is stored beside the model's own until every pack has it: whichever of them a crash
+// leaves a pack with opens it, and the command that is repeated goes on with the same key.
 Status rotate_dek(const Context& context, const std::string& name) {
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
   HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> custody, open_custody(context));
@@ -96,47 +84,32 @@ Status rotate_dek(const Context& context, const std::string& name) {
         .with_hint("holdfast seal reseal " + model.name.shown());
   }
   HF_TRY_ASSIGN(const registry::Listing listing, store->list());
-  Bytes blob;
+  HolderPackKeys keys(*custody, custody::DekChoice::kNext);
   for (const registry::ModelRecord& other : packs_of(listing.models)) {
     HF_TRY_ASSIGN(const vault::PackHeader other_header, header_of(*store, other));
     if (!other_header.seal || other_header.model_id != header.model_id) continue;
-    HF_TRY_ASSIGN(platform::SocketPair pair, platform::make_socket_pair());
-    HF_TRY_ASSIGN(
-        blob, custody->give_dek(
-                  header.model_id, pair.ours.get(),
-                  blob.empty() ? custody::DekChoice::kFresh : custody::DekChoice::kOfBlob, blob));
-    importer::PackKeys::NewKey key;
-    HF_TRY_ASSIGN(key.slot, custody->wrap_slot(blob));
-    key.message = std::move(pair.theirs);
-    OneKey one(std::move(key));
-    HF_TRY(replace_pack(context, *custody, *store, other, one));
+    HF_TRY(replace_pack(context, *custody, *store, other, keys));
   }
-  HF_TRY(custody->adopt_dek(header.model_id, blob));
+  HF_TRY(custody->adopt_dek(header.model_id));
   say_sealed(context, model);
   return ok_status();
 }
 
-Status refresh_wrap_slots(const Context& context, custody::Custody& custody) {
+Result<std::size_t> rotate_kek(const Context& context, custody::Custody& custody) {
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
   HF_TRY_ASSIGN(const registry::Listing listing, store->list());
+  std::vector<custody::PackToRenew> packs;
   for (const registry::ModelRecord& model : packs_of(listing.models)) {
     const auto header = header_of(*store, model);
     if (!header.ok() || !header->seal) continue;
-    HF_TRY_ASSIGN(const Bytes blob, custody.dek_blob(header->model_id));
-    vault::WrapSlots slots = header->slots;
-    HF_TRY_ASSIGN(const vault::WrapSlot fresh, custody.wrap_slot(blob));
-    // Ours is replaced; those of other instances stay.
-    const auto ours = std::find_if(slots.begin(), slots.end(), [&](const vault::WrapSlot& s) {
-      return s.used && s.kek_id == fresh.kek_id;
-    });
-    if (ours == slots.end()) continue;
-    *ours = fresh;
-    const Status written = store->rewrite_slots(model, slots);
-    if (!written.ok())
-      notice(context, "note: " + model.name.shown() +
-                          " keeps its old wrap slot: " + written.error().to_string());
+    packs.push_back({model.name.shown(), *header, [&store, model](const vault::WrapSlots& slots) {
+                       return store->rewrite_slots(model, slots);
+                     }});
   }
-  return ok_status();
+  HF_TRY_ASSIGN(const custody::RenewedKeys renewed, custody.rotate_kek(packs));
+  for (const std::string& name : renewed.not_renewed)
+    notice(context, "note: the pack of " + name + " keeps its old wrap slot: state.db has its key");
+  return renewed.data_keys;
 }
 
 }  // namespace holdfast::cli

@@ -11,9 +11,40 @@ namespace {
 constexpr std::uint64_t kCredentialBytesMax = 4096;
 constexpr std::string_view kFilePrefix = "file:";
 
-// The key in a file, without the line's end. It goes into a header: nothing but printable ASCII.
-Result<std::string> read_credential(const config::UpstreamSettings& upstream) {
+// It goes into a header: nothing but printable ASCII, without the line's end.
+Result<std::string> key_of(std::string_view text, const config::UpstreamSettings& upstream) {
+  while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
+  const bool good = !text.empty() && std::all_of(text.begin(), text.end(),
+                                                 [](char c) { return c > ' ' && c < 0x7f; });
+  if (good) return std::string(text);
+  return invalid_argument("the credential of upstream." + upstream.name +
+                          " is not one line of printable characters")
+      .with_hint("see " + upstream.source);
+}
+
+Result<std::string> from_keyring(const config::UpstreamSettings& upstream,
+                                 custody::Custody* custody) {
+  const std::string name = upstream.credential.substr(config::kKeyringPrefix.size());
+  if (custody == nullptr || !custody->exists()) {
+    return not_found("there is no keyring, and upstream." + upstream.name +
+                     " has its credential there")
+        .with_hint("see " + upstream.source);
+  }
+  const auto value = custody->value(name);
+  if (!value.ok()) {
+    Error error = value.error();
+    if (error.code() == ErrorCode::kNotFound)
+      return std::move(error).with_hint("holdfast seal credential put " + name);
+    return std::move(error).add_context("the credential of upstream." + upstream.name);
+  }
+  return key_of(as_string_view(value->view()), upstream);
+}
+
+Result<std::string> read_credential(const config::UpstreamSettings& upstream,
+                                    custody::Custody* custody) {
   if (upstream.credential.empty()) return std::string();
+  if (upstream.credential.starts_with(config::kKeyringPrefix))
+    return from_keyring(upstream, custody);
   platform::PosixFileSystem files;
   const auto bytes = platform::read_file(files, upstream.credential.substr(kFilePrefix.size()),
                                          kCredentialBytesMax);
@@ -22,23 +53,15 @@ Result<std::string> read_credential(const config::UpstreamSettings& upstream) {
                             bytes.error().to_string())
         .with_hint("see " + upstream.source);
   }
-  std::string key(as_string_view(*bytes));
-  while (!key.empty() && (key.back() == '\n' || key.back() == '\r')) key.pop_back();
-  const bool good = !key.empty() &&
-                    std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < 0x7f; });
-  if (!good) {
-    return invalid_argument("the credential of upstream." + upstream.name +
-                            " is not one line of printable characters")
-        .with_hint("see " + upstream.source);
-  }
-  return key;
+  return key_of(as_string_view(*bytes), upstream);
 }
 
-Result<backend::UpstreamOptions> options_of(const config::UpstreamSettings& u, bool egress) {
+Result<backend::UpstreamOptions> options_of(const config::UpstreamSettings& u, bool egress,
+                                            custody::Custody* custody) {
   backend::UpstreamOptions out;
   out.name = u.name;
   out.url = u.url;
-  HF_TRY_ASSIGN(out.bearer, read_credential(u));
+  HF_TRY_ASSIGN(out.bearer, read_credential(u, custody));
   out.ca_file = u.ca;
   out.models = u.models;
   out.concurrency = u.concurrency;
@@ -66,11 +89,12 @@ Result<backend::UpstreamOptions> options_of(const config::UpstreamSettings& u, b
 
 Result<std::vector<router::Target>> upstream_targets(const config::Settings& settings,
                                                      const observe::Logger& logger,
-                                                     backend::UpstreamTracing tracing) {
+                                                     backend::UpstreamTracing tracing,
+                                                     custody::Custody* custody) {
   const bool egress = settings.text(config::Setting::policy_egress) == "listed";
   std::vector<router::Target> out;
   for (const config::UpstreamSettings& upstream : settings.upstreams()) {
-    HF_TRY_ASSIGN(backend::UpstreamOptions options, options_of(upstream, egress));
+    HF_TRY_ASSIGN(backend::UpstreamOptions options, options_of(upstream, egress, custody));
     auto made = backend::UpstreamBackend::create(std::move(options), logger, tracing);
     if (!made.ok()) return std::move(made).error().add_context(upstream.source);
     out.push_back({upstream.name, config::upstream_kind_name(upstream.kind),

@@ -5,16 +5,19 @@
 
 #include "holdfast/backend/upstream_backend.h"
 #include "holdfast/config/settings.h"
+#include "holdfast/custody/custody.h"
 #include "holdfast/observe/log.h"
 #include "holdfast/router/router.h"
 
 namespace holdfast::cli {
 
 // In the order of the settings. kInvalidArgument: an address that is none or that policy.egress
-// forbids, or a credential that cannot be read. The logger and what `tracing` names outlive the
+// forbids, or a credential that cannot be read. kUnavailable for one in a keyring that is sealed;
+// nullptr: there is none. The logger and what `tracing` names outlive the
 // targets.
 Result<std::vector<router::Target>> upstream_targets(const config::Settings& settings,
                                                      const observe::Logger& logger,
-                                                     backend::UpstreamTracing tracing);
+                                                     backend::UpstreamTracing tracing,
+                                                     custody::Custody* custody);
 
 }  // namespace holdfast::cli

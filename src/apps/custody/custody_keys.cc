@@ -18,16 +18,36 @@ ByteWriter model_body(const vault::ModelId& model, ByteView blob) {
   return body;
 }
 
+bool is_own_slot(const vault::WrapSlot& slot, const keyring::InstanceId& instance) {
+  return slot.used && slot.kek_id == instance && slot.algorithm == vault::WrapAlgorithm::kAes256Gcm;
+}
+
 constexpr auto kReadPatience = std::chrono::seconds(5);
 
 }  // namespace
 
-Result<std::size_t> Custody::rotate_kek() {
+// The order makes every key survive a crash: the new KEK is stored before anything is wrapped under
+// it, and the old one goes when nothing needs it any more. Until then both are held.
+Result<RenewedKeys> Custody::rotate_kek(const std::vector<PackToRenew>& packs) {
   const std::lock_guard guard(mutex_);
   HF_TRY(open_locked());
   HF_TRY_ASSIGN(const auto lock, store_.lock());
-  HF_TRY_ASSIGN(const keyring::HolderStatus holder, holder_status());
   HF_TRY_ASSIGN(const std::vector<WrappedRow> old, table_.list(purpose::kKekWeights));
+  HF_TRY_ASSIGN(const WrappedRow fresh, add_kek(old));
+  RenewedKeys renewed;
+  for (const PackToRenew& pack : packs) HF_TRY(renew_slot(pack, renewed).context(pack.name));
+  HF_TRY_ASSIGN(renewed.data_keys, rewrap_deks(*keyring::epoch_of_id(fresh.id), old));
+  for (const WrappedRow& row : old) {
+    ByteWriter unload;
+    unload.lp(row.purpose).lp(row.id);
+    HF_TRY(call(Op::kUnloadKey, unload));
+  }
+  ignore_error(table_.database().truncate_log(), "a reader is busy: the next checkpoint does it");
+  return renewed;
+}
+
+Result<WrappedRow> Custody::add_kek(const std::vector<WrappedRow>& old) {
+  HF_TRY_ASSIGN(const keyring::HolderStatus holder, holder_status());
   std::uint32_t epoch = 1;
   for (const WrappedRow& row : old)
     epoch = std::max(epoch, keyring::epoch_of_id(row.id).value_or(0) + 1);
@@ -36,59 +56,88 @@ Result<std::size_t> Custody::rotate_kek() {
   ByteWriter body;
   body.lp(fresh.purpose).lp(fresh.id);
   HF_TRY_ASSIGN(fresh.blob, call(Op::kMakeKey, body));
-  // Stored before anything is wrapped under it; until the transaction below both are good.
   HF_TRY(table_.put(fresh));
   HF_TRY(load(fresh));
-  HF_TRY_ASSIGN(const std::vector<WrappedRow> rows, table_.list(purpose::kDekWeights));
-  HF_TRY_ASSIGN(const std::vector<Bytes> blobs, rewrap(Op::kRewrapDeks, rows));
-  {
-    HF_TRY_ASSIGN(db::Transaction change, db::Transaction::begin(table_.database()));
-    HF_TRY(replace_deks(rows, blobs, epoch));
-    for (const WrappedRow& row : old) HF_TRY(table_.remove(row.purpose, row.id));
-    HF_TRY(change.commit());
-  }
-  for (const WrappedRow& row : old) {
-    ByteWriter unload;
-    unload.lp(row.purpose).lp(row.id);
-    HF_TRY(call(Op::kUnloadKey, unload));
-  }
-  ignore_error(table_.database().truncate_log(), "a reader is busy: the next checkpoint does it");
-  return rows.size();
+  return fresh;
 }
 
-Status Custody::replace_deks(const std::vector<WrappedRow>& rows, const std::vector<Bytes>& blobs,
-                             std::uint32_t epoch) {
+// How many models; the old KEKs' rows go in the same transaction.
+Result<std::size_t> Custody::rewrap_deks(std::uint32_t epoch,
+                                         const std::vector<WrappedRow>& old_keks) {
+  HF_TRY_ASSIGN(std::vector<WrappedRow> rows, table_.list(purpose::kDekWeights));
+  const std::size_t n_models = rows.size();
+  HF_TRY_ASSIGN(const std::vector<WrappedRow> next, table_.list(purpose::kDekNext));
+  rows.insert(rows.end(), next.begin(), next.end());
+  HF_TRY_ASSIGN(const std::vector<Bytes> blobs, rewrap(Op::kRewrapDeks, rows));
+  HF_TRY_ASSIGN(db::Transaction change, db::Transaction::begin(table_.database()));
   for (std::size_t i = 0; i < rows.size(); ++i)
     HF_TRY(table_.put({rows[i].purpose, rows[i].id, epoch, blobs[i]}));
-  return table_.remove_other_epochs(purpose::kDekWeights, epoch);
+  for (const std::string_view kept : {purpose::kDekWeights, purpose::kDekNext})
+    HF_TRY(table_.remove_other_epochs(kept, epoch));
+  for (const WrappedRow& row : old_keks) HF_TRY(table_.remove(row.purpose, row.id));
+  HF_TRY(change.commit());
+  return n_models;
 }
 
-Result<Bytes> Custody::give_dek(const vault::ModelId& model, int fd, DekChoice choice,
-                                ByteView blob) {
+// The slot keeps the key that it has, which may be another than the stored one.
+Status Custody::renew_slot(const PackToRenew& pack, RenewedKeys& renewed) {
+  HF_TRY_ASSIGN(const keyring::HolderStatus holder, holder_status());
+  vault::WrapSlots slots = pack.header.slots;
+  const auto ours = std::find_if(slots.begin(), slots.end(), [&](const vault::WrapSlot& slot) {
+    return is_own_slot(slot, holder.instance_id);
+  });
+  if (ours == slots.end()) return ok_status();  // its key is stored, or was never here
+  const vault::ModelId& id = pack.header.model_id;
+  const auto fresh =
+      rewrap(Op::kRewrapDeks, {{std::string(purpose::kDekWeights), Bytes(id.begin(), id.end()),
+                                ours->kek_epoch, keyring::blob_of_slot(*ours)}});
+  Status written = ok_status();
+  if (fresh.ok()) {
+    HF_TRY_ASSIGN(*ours, keyring::slot_of_blob(fresh->front(), holder.instance_id));
+    written = pack.rewrite(slots);
+    if (written.ok()) return ok_status();
+  }
+  // A slot that stayed behind, or a pack that cannot be written: good enough where a stored key
+  // opens it.
+  renewed.not_renewed.push_back(pack.name);
+  if (!fresh.ok()) return ok_status();
+  HF_TRY_ASSIGN(const std::vector<Bytes> stored, stored_deks(id));
+  HF_TRY_ASSIGN(const platform::SocketPair pair, platform::make_socket_pair());
+  if (send_keys_of(pack.header, stored, pair.theirs.get()).ok()) return ok_status();
+  return std::move(written).context(
+      "the model's key is in its pack alone, and the pack cannot be written");
+}
+
+Result<Bytes> Custody::give_dek(const vault::ModelId& model, int fd, DekChoice choice) {
   const std::lock_guard guard(mutex_);
   HF_TRY(open_locked());
-  if (choice != DekChoice::kStored) return call(Op::kGiveDek, model_body(model, blob), fd);
+  const std::string_view kind =
+      choice == DekChoice::kNext ? purpose::kDekNext : purpose::kDekWeights;
   // Under the lock, so that a rotation wraps this key again too.
   HF_TRY_ASSIGN(const auto lock, store_.lock());
-  HF_TRY_ASSIGN(const auto known, table_.find(purpose::kDekWeights, model));
+  HF_TRY_ASSIGN(const auto known, table_.find(kind, model));
   HF_TRY_ASSIGN(
       Bytes wrapped,
       call(Op::kGiveDek, model_body(model, known ? ByteView(known->blob) : ByteView()), fd));
   if (known) return wrapped;
   HF_TRY_ASSIGN(const std::uint32_t epoch, keyring::parent_epoch_of(wrapped));
-  HF_TRY(table_.put(
-      {std::string(purpose::kDekWeights), Bytes(model.begin(), model.end()), epoch, wrapped}));
+  HF_TRY(table_.put({std::string(kind), Bytes(model.begin(), model.end()), epoch, wrapped}));
   return wrapped;
 }
 
-Status Custody::adopt_dek(const vault::ModelId& model, ByteView blob) {
+Status Custody::adopt_dek(const vault::ModelId& model) {
   const std::lock_guard guard(mutex_);
-  HF_TRY_ASSIGN(const std::uint32_t epoch, keyring::parent_epoch_of(blob));
+  HF_TRY_ASSIGN(const auto lock, store_.lock());
+  HF_TRY_ASSIGN(auto next, table_.find(purpose::kDekNext, model));
+  if (!next) return not_found("no key is ready to become the model's");
   HF_TRY_ASSIGN(db::Transaction change, db::Transaction::begin(table_.database()));
   HF_TRY(table_.remove(purpose::kDekWeights, model));
-  HF_TRY(table_.put({std::string(purpose::kDekWeights), Bytes(model.begin(), model.end()), epoch,
-                     Bytes(blob.begin(), blob.end())}));
-  return change.commit();
+  HF_TRY(table_.remove(purpose::kDekNext, model));
+  next->purpose = purpose::kDekWeights;
+  HF_TRY(table_.put(*next));
+  HF_TRY(change.commit());
+  ignore_error(table_.database().truncate_log(), "a reader is busy: the next checkpoint does it");
+  return ok_status();
 }
 
 Result<Bytes> Custody::dek_blob(const vault::ModelId& model) {
@@ -101,42 +150,70 @@ Result<Bytes> Custody::dek_blob(const vault::ModelId& model) {
 Status Custody::forget_dek(const vault::ModelId& model) {
   const std::lock_guard guard(mutex_);
   HF_TRY(table_.remove(purpose::kDekWeights, model));
+  HF_TRY(table_.remove(purpose::kDekNext, model));
   ignore_error(table_.database().truncate_log(), "a reader is busy: the next checkpoint does it");
   return ok_status();
 }
 
-// The pack's own slots for this instance first, then the stored key: slots may lag behind a
+Result<std::vector<Bytes>> Custody::stored_deks(const vault::ModelId& model) {
+  std::vector<Bytes> out;
+  for (const std::string_view kind : {purpose::kDekWeights, purpose::kDekNext}) {
+    HF_TRY_ASSIGN(auto row, table_.find(kind, model));
+    if (row) out.push_back(std::move(row->blob));
+  }
+  return out;
+}
+
+// The pack's own slots for this instance first, then the stored keys: slots may lag behind a
 // rotation, and a pack that is being replaced has a key of its own.
 Result<std::vector<Bytes>> Custody::dek_candidates(const vault::PackHeader& header) {
   HF_TRY_ASSIGN(const keyring::HolderStatus holder, holder_status());
   std::vector<Bytes> out;
   for (const vault::WrapSlot& slot : header.slots) {
-    if (slot.used && slot.kek_id == holder.instance_id &&
-        slot.algorithm == vault::WrapAlgorithm::kAes256Gcm)
-      out.push_back(keyring::blob_of_slot(slot));
+    if (is_own_slot(slot, holder.instance_id)) out.push_back(keyring::blob_of_slot(slot));
   }
-  HF_TRY_ASSIGN(auto row, table_.find(purpose::kDekWeights, header.model_id));
-  if (row) out.push_back(std::move(row->blob));
+  HF_TRY_ASSIGN(std::vector<Bytes> stored, stored_deks(header.model_id));
+  std::move(stored.begin(), stored.end(), std::back_inserter(out));
   return out;
+}
+
+// With the first of `blobs` that opens the pack. kNotFound where none can be unwrapped, kConflict
+// where those that can are of another pack.
+Status Custody::send_keys_of(const vault::PackHeader& header, const std::vector<Bytes>& blobs,
+                             int fd) {
+  const Bytes encoded = vault::encode_header(header);
+  Status last = not_found("this instance has no key that opens the model's pack");
+  for (const Bytes& blob : blobs) {
+    ByteWriter body = model_body(header.model_id, blob);
+    body.be(static_cast<std::uint8_t>(*header.seal)).raw(header.salt);
+    body.raw(ByteView(encoded).first(vault::kHeaderDigestedBytes)).raw(header.mac);
+    auto sent = call(Op::kContentKeys, body, fd);
+    if (sent.ok()) return ok_status();
+    const ErrorCode code = sent.error().code();
+    if (code == ErrorCode::kConflict) {
+      last = std::move(sent).error();
+    } else if (code != ErrorCode::kNotFound && code != ErrorCode::kCorrupt) {
+      return std::move(sent).error();
+    }
+  }
+  return last;
 }
 
 Status Custody::send_content_keys(const vault::PackHeader& header, int fd) {
   const std::lock_guard guard(mutex_);
   HF_TRY(open_locked());
+  Status sent = ok_status();
   // Twice: a rotation may have replaced what was read before the request.
   for (int round = 0; round < 2; ++round) {
     HF_TRY_ASSIGN(const std::vector<Bytes> candidates, dek_candidates(header));
-    for (const Bytes& blob : candidates) {
-      ByteWriter body = model_body(header.model_id, blob);
-      body.be(static_cast<std::uint8_t>(*header.seal)).raw(header.salt);
-      auto sent = call(Op::kContentKeys, body, fd);
-      if (sent.ok()) return ok_status();
-      const ErrorCode code = sent.error().code();
-      if (code != ErrorCode::kNotFound && code != ErrorCode::kCorrupt)
-        return std::move(sent).error();
-    }
+    sent = send_keys_of(header, candidates, fd);
+    if (sent.ok()) return ok_status();
+    const ErrorCode code = sent.error().code();
+    if (code != ErrorCode::kNotFound && code != ErrorCode::kConflict) return sent;
   }
-  return not_found("this instance has no key that opens the model's pack")
+  if (sent.error().code() == ErrorCode::kConflict)
+    return corrupt("the model pack is damaged, or sealed with other keys", "header field HM");
+  return Error(sent.error())
       .with_hint("restore state.db together with the packs, or import the model again");
 }
 
@@ -158,9 +235,7 @@ Result<crypto::Secret> Custody::reveal_dek(const vault::ModelId& model) {
 
 Result<crypto::Sha256Digest> Custody::mac(keyring::MacUse use, std::string_view id, ByteView data) {
   const std::lock_guard guard(mutex_);
-  ByteWriter body;
-  body.be(static_cast<std::uint8_t>(use));
-  body.lp(id).lp(data);
+  const ByteWriter body = mac_body(use, id, data);
   auto reply = call(Op::kMac, body);
   if (!reply.ok() && reply.error().code() == ErrorCode::kUnavailable) {
     // A holder that was started anew is sealed.
@@ -168,11 +243,37 @@ Result<crypto::Sha256Digest> Custody::mac(keyring::MacUse use, std::string_view 
     reply = call(Op::kMac, body);
   }
   if (!reply.ok()) return std::move(reply).error();
-  crypto::Sha256Digest digest;
-  if (reply->size() != digest.size())
-    return internal_error("the key holder's MAC has a wrong length");
-  std::copy(reply->begin(), reply->end(), digest.begin());
-  return digest;
+  return decode_mac(*reply);
+}
+
+Result<Bytes> Custody::import_public_key() { return use_import_key(Op::kPublicKey, {}); }
+
+Result<Bytes> Custody::sign_import(ByteView message) {
+  if (message.size() > kSignedBytesMax)
+    return exhausted("the model has too many files to be signed");
+  return use_import_key(Op::kSign, message);
+}
+
+Result<Bytes> Custody::use_import_key(Op op, ByteView message) {
+  const std::lock_guard guard(mutex_);
+  HF_TRY(open_locked());
+  {
+    // Under the lock: two imports must not make two keys.
+    HF_TRY_ASSIGN(const auto lock, store_.lock());
+    HF_TRY_ASSIGN(const keyring::HolderStatus holder, holder_status());
+    HF_TRY(make_missing(purpose::kImport, holder.irk_epoch));
+  }
+  ByteWriter body;
+  body.be(static_cast<std::uint8_t>(keyring::SignUse::kImport));
+  body.lp(keyring::epoch_id(1)).raw(message);
+  auto reply = call(op, body);
+  if (!reply.ok() && reply.error().code() == ErrorCode::kNotFound) {
+    // Another process made the key after the holder was opened.
+    HF_TRY_ASSIGN(const auto row, table_.find(purpose::kImport, keyring::epoch_id(1)));
+    if (row) HF_TRY(load(*row));
+    return call(op, body);
+  }
+  return reply;
 }
 
 Result<bool> Custody::has_key(std::string_view purpose, std::string_view id) {
@@ -227,6 +328,24 @@ Result<crypto::Secret> Custody::value(std::string_view name) {
   pair.theirs.reset();
   return keyholder::read_secret(pair.ours.get(), keyring::kWrappedBytesMax,
                                 platform::Deadline::after(kReadPatience));
+}
+
+Result<std::vector<std::string>> Custody::value_names() {
+  const std::lock_guard guard(mutex_);
+  HF_TRY_ASSIGN(const std::vector<WrappedRow> rows, table_.list(purpose::kCredential));
+  std::vector<std::string> names;
+  for (const WrappedRow& row : rows) names.emplace_back(as_string_view(row.id));
+  return names;
+}
+
+Status Custody::forget_value(std::string_view name) {
+  const std::lock_guard guard(mutex_);
+  const ByteView id = as_bytes_view(name);
+  HF_TRY_ASSIGN(const auto row, table_.find(purpose::kCredential, id));
+  if (!row) return not_found("the keyring holds no value of that name");
+  HF_TRY(table_.remove(purpose::kCredential, id));
+  ignore_error(table_.database().truncate_log(), "a reader is busy: the next checkpoint does it");
+  return ok_status();
 }
 
 }  // namespace holdfast::custody

@@ -19,6 +19,8 @@ constexpr auto kReplyPatience = std::chrono::seconds(60);
 // Its status comes from its memory, at worst behind such a batch of another process: who does not
 // give it hangs, and is replaced.
 constexpr auto kStatusPatience = std::chrono::seconds(5);
+// Requests wait for it, and what it waits behind takes milliseconds.
+constexpr auto kMacPatience = std::chrono::seconds(1);
 constexpr int kBacklog = 16;
 
 // A unix socket's address holds 107 bytes, and data directories may be deeper: the directory is
@@ -42,6 +44,11 @@ Result<platform::UniqueFd> make_socket() {
   platform::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return os_error(errno, "socket");
   return fd;
+}
+
+std::chrono::seconds patience_for(keyholder::Op op) {
+  if (op == keyholder::Op::kStatus) return kStatusPatience;
+  return op == keyholder::Op::kMac ? kMacPatience : kReplyPatience;
 }
 
 const sockaddr* generic(const SocketAddress& a) {
@@ -122,6 +129,7 @@ Status HolderClient::connect() {
     return ok_status();
   }
   if (running.error().code() == ErrorCode::kDenied) return running.error();
+  if (options_.program.empty()) return unavailable("no key holder answers");
   Status started = start();
   if (!started.ok()) disconnect();
   return started;
@@ -139,8 +147,7 @@ Result<Bytes> HolderClient::call(keyholder::Op op, ByteView body, int fd) {
   request.be(static_cast<std::uint8_t>(op)).raw(body);
   if (request.size() > keyholder::kFrameBytesMax)
     return invalid_argument("a request to the key holder is too long");
-  const auto patience = op == keyholder::Op::kStatus ? kStatusPatience : kReplyPatience;
-  auto reply = exchange(request.view(), fd, platform::Deadline::after(patience));
+  auto reply = exchange(request.view(), fd, platform::Deadline::after(patience_for(op)));
   if (!reply.ok()) {
     disconnect();
     return holder_died().add_context(reply.error().to_string());

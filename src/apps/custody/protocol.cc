@@ -1,5 +1,7 @@
 #include "protocol.h"
 
+#include <algorithm>
+
 namespace holdfast::custody {
 
 ByteWriter& append_file(ByteWriter& out, ByteView file) {
@@ -26,6 +28,21 @@ Result<keyring::HolderStatus> decode_status(ByteView reply) {
   s.stay_sealed = stay_sealed == 1;
   s.memory = static_cast<platform::SecretMemoryKind>(memory);
   return s;
+}
+
+ByteWriter mac_body(keyring::MacUse use, std::string_view id, ByteView data) {
+  ByteWriter body;
+  body.be(static_cast<std::uint8_t>(use));
+  body.lp(id).lp(data);
+  return body;
+}
+
+Result<crypto::Sha256Digest> decode_mac(ByteView reply) {
+  crypto::Sha256Digest digest;
+  if (reply.size() != digest.size())
+    return internal_error("the key holder's MAC has a wrong length");
+  std::copy(reply.begin(), reply.end(), digest.begin());
+  return digest;
 }
 
 }  // namespace holdfast::custody

@@ -19,5 +19,7 @@ ByteWriter& append_file(ByteWriter& out, ByteView file);
 // The slot's id and its number of factors.
 void append_slot_secret(ByteWriter& out, const keyring::SlotPlan& slot);
 Result<keyring::HolderStatus> decode_status(ByteView reply);
+ByteWriter mac_body(keyring::MacUse use, std::string_view id, ByteView data);
+Result<crypto::Sha256Digest> decode_mac(ByteView reply);
 
 }  // namespace holdfast::custody

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "holdfast/crypto/constant_time.h"
 #include "holdfast/keyholder/link.h"
 #include "holdfast/vault/content_keys.h"
+#include "holdfast/vault/pack_format.h"
 
 namespace holdfast::keyholder {
 namespace {
@@ -107,6 +109,9 @@ Result<Bytes> Service::handle(ByteView request, const platform::UniqueFd& fd) {
     case Op::kOpenValue:
     case Op::kMac:
       return use_values(op, in, fd.get());
+    case Op::kSign:
+    case Op::kPublicKey:
+      return sign(op, in);
   }
   return corrupt("a request of an unknown kind");
 }
@@ -212,13 +217,31 @@ Result<Bytes> Service::use_deks(Op op, ByteReader& in, int fd) {
   HF_TRY_ASSIGN(const std::uint8_t number, in.be<std::uint8_t>());
   vault::Salt salt{};
   HF_TRY(in.take_array(salt));
+  HF_TRY_ASSIGN(const ByteView header, in.take(vault::kHeaderDigestedBytes));
+  crypto::Sha256Digest mac{};
+  HF_TRY(in.take_array(mac));
   HF_TRY(at_end(in));
   const auto algorithm = crypto::aead_algorithm(number);
   if (!algorithm) return unsupported("the pack is sealed with an unknown algorithm");
   HF_TRY_ASSIGN(const vault::ContentKeys keys,
                 vault::derive_content_keys(dek, *algorithm, salt, model));
+  // A model has two keys while one is replaced by the other, and only one of them opens the pack.
+  if (!crypto::constant_time_equal(vault::header_mac(header, keys.header_key), mac))
+    return conflict("the pack is sealed with another key, or its header is damaged");
   HF_TRY(vault::send_content_keys(fd, keys, secret_deadline()));
   return Bytes();
+}
+
+Result<Bytes> Service::sign(Op op, ByteReader& in) {
+  HF_TRY_ASSIGN(const std::uint8_t number, in.be<std::uint8_t>());
+  const auto use = static_cast<keyring::SignUse>(number);
+  HF_TRY_ASSIGN(const ByteView id, in.take_lp());
+  if (op == Op::kSign) {
+    HF_TRY_ASSIGN(const ByteView message, in.take(in.remaining()));
+    return holder_.sign(use, id, message);
+  }
+  HF_TRY(at_end(in));
+  return holder_.public_key(use, id);
 }
 
 Result<Bytes> Service::use_values(Op op, ByteReader& in, int fd) {

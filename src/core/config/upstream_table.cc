@@ -82,7 +82,9 @@ bool read_kind(const toml::node& node, UpstreamSettings& u) {
 
 bool read_credential(const toml::node& node, UpstreamSettings& u) {
   return text_of(&UpstreamSettings::credential)(node, u) &&
-         (u.credential.empty() || u.credential.starts_with("file:/"));
+         (u.credential.empty() || u.credential.starts_with("file:/") ||
+          (u.credential.starts_with(kKeyringPrefix) &&
+           is_credential_name(std::string_view(u.credential).substr(kKeyringPrefix.size()))));
 }
 
 bool read_models(const toml::node& node, UpstreamSettings& u) {
@@ -111,7 +113,7 @@ const std::vector<Key>& keys() {
   static const std::vector<Key> kKeys = {
       {"kind", "openai or process", read_kind},
       {"url", "text", text_of(&U::url)},
-      {"credential", "\"file:/PATH\"", read_credential},
+      {"credential", "\"file:/PATH\" or \"keyring:NAME\"", read_credential},
       {"ca", "a file", text_of(&U::ca)},
       {"models", "{\"theirs\" = \"ours\"}, 1 to 256", read_models},
       {"concurrency", "1..4096", number_of(&U::concurrency, 1, kConcurrencyMax)},
@@ -270,6 +272,13 @@ Status read_upstreams(const toml::node& node, const std::string& path,
     }
   }
   return ok_status();
+}
+
+bool is_credential_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  });
 }
 
 }  // namespace holdfast::config

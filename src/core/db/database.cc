@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "holdfast/base/check.h"
@@ -14,7 +15,13 @@ namespace {
 constexpr int kBusyMs = 5'000;
 constexpr unsigned kFileMode = 0600;
 
-Error error_of(int code, const char* what) {
+Error disk_is_full(const std::string& detail) {
+  return exhausted("the disk is full: the state database did not change", detail)
+      .with_hint("free some space in the data directory and try again");
+}
+
+// `code` is what a call on `db` has just returned.
+Error error_of(sqlite3* db, int code, const char* what) {
   const std::string detail = std::string(what) + ": " + sqlite3_errstr(code);
   switch (code & 0xff) {
     case SQLITE_BUSY:
@@ -22,8 +29,7 @@ Error error_of(int code, const char* what) {
       return unavailable("the state database is in use by another process", detail)
           .with_hint("try again; stop the other holdfast process if it hangs");
     case SQLITE_FULL:
-      return exhausted("the disk is full: the state database did not change", detail)
-          .with_hint("free some space in the data directory and try again");
+      return disk_is_full(detail);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return corrupt("the state database is damaged", detail)
@@ -38,6 +44,8 @@ Error error_of(int code, const char* what) {
     case SQLITE_NOMEM:
       return exhausted("not enough memory for the state database", detail);
     case SQLITE_IOERR:
+      // The index of the log could not grow.
+      if (sqlite3_system_errno(db) == ENOSPC) return disk_is_full(detail);
       return Error(ErrorCode::kIo, "the state database cannot be read or written", detail);
     default:
       return internal_error("the state database refused a statement", detail);
@@ -100,11 +108,12 @@ Statement& Statement::bind(ByteView bytes) {
 }
 
 Result<bool> Statement::step() {
-  if (state_->bind_error != SQLITE_OK) return error_of(state_->bind_error, "bind");
+  if (state_->bind_error != SQLITE_OK)
+    return error_of(sqlite3_db_handle(state_->statement), state_->bind_error, "bind");
   const int r = sqlite3_step(state_->statement);
   if (r == SQLITE_ROW) return true;
   if (r == SQLITE_DONE) return false;
-  return error_of(r, "step");
+  return error_of(sqlite3_db_handle(state_->statement), r, "step");
 }
 
 Status Statement::run() {
@@ -143,7 +152,7 @@ Result<Database> Database::open(const std::string& path, std::span<const Sql> mi
       path.c_str(), &handle->db,
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE,
       nullptr);
-  if (r != SQLITE_OK) return error_of(r, "open").add_context(path);
+  if (r != SQLITE_OK) return error_of(handle->db, r, "open").add_context(path);
   Database database(std::move(handle));
   HF_TRY(database.configure().context(path));
   HF_TRY(database.migrate(migrations).context(path));
@@ -177,13 +186,13 @@ Status Database::migrate(std::span<const Sql> migrations) {
   if (version < 0) return corrupt("the state database has no valid version");
   for (auto at = static_cast<std::size_t>(version); at < migrations.size(); ++at) {
     const int r = sqlite3_exec(handle_->db, migrations[at].text(), nullptr, nullptr, nullptr);
-    if (r != SQLITE_OK) return error_of(r, "migration");
+    if (r != SQLITE_OK) return error_of(handle_->db, r, "migration");
   }
   if (version < known) {
     // A PRAGMA takes no parameters; the number is ours.
     const std::string set = "PRAGMA user_version=" + std::to_string(known);
     const int r = sqlite3_exec(handle_->db, set.c_str(), nullptr, nullptr, nullptr);
-    if (r != SQLITE_OK) return error_of(r, "schema version");
+    if (r != SQLITE_OK) return error_of(handle_->db, r, "schema version");
   }
   return change.commit();
 }
@@ -191,7 +200,7 @@ Status Database::migrate(std::span<const Sql> migrations) {
 Result<Statement> Database::prepare(Sql sql) {
   auto state = std::make_unique<Statement::State>();
   const int r = sqlite3_prepare_v3(handle_->db, sql.text(), -1, 0, &state->statement, nullptr);
-  if (r != SQLITE_OK) return error_of(r, sqlite3_errmsg(handle_->db));
+  if (r != SQLITE_OK) return error_of(handle_->db, r, sqlite3_errmsg(handle_->db));
   return Statement(std::move(state));
 }
 
@@ -205,7 +214,7 @@ std::int64_t Database::changes() const { return sqlite3_changes64(handle_->db); 
 Status Database::truncate_log() {
   const int r =
       sqlite3_wal_checkpoint_v2(handle_->db, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
-  return r == SQLITE_OK ? ok_status() : Status(error_of(r, "checkpoint"));
+  return r == SQLITE_OK ? ok_status() : Status(error_of(handle_->db, r, "checkpoint"));
 }
 
 Result<Transaction> Transaction::begin(Database& database) {

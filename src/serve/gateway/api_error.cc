@@ -6,6 +6,7 @@ namespace holdfast::gateway {
 namespace {
 
 constexpr std::uint64_t kRetryDefaultMs = 1000;
+constexpr std::uint64_t kSealedRetryMs = 5000;
 // A name that a client sent comes back in its error, up to this length.
 constexpr std::size_t kEchoBytesMax = 256;
 
@@ -172,6 +173,11 @@ ApiError overloaded(std::string_view code, std::string message, std::uint64_t re
   ApiError out = make(503, code, std::move(message));
   out.retry_after_ms = retry_after_ms;
   return out;
+}
+
+ApiError sealed_error() {
+  return overloaded("sealed", "The server is sealed: an operator has to open its keyring.",
+                    kSealedRetryMs);
 }
 
 ApiError rate_limited(std::string_view code, std::string message, std::uint64_t retry_after_ms) {

@@ -40,6 +40,7 @@ ApiError context_length_exceeded(std::uint64_t limit, std::uint64_t actual, std:
 // `progress` is 0..1.
 ApiError model_loading(std::string_view state, std::uint64_t retry_after_ms, double progress = 0);
 ApiError overloaded(std::string_view code, std::string message, std::uint64_t retry_after_ms);
+ApiError sealed_error();
 // The caller's own limit, where overloaded() is the server's.
 ApiError rate_limited(std::string_view code, std::string message, std::uint64_t retry_after_ms);
 // Says the same whatever was wrong, but for a key that was right until it expired.

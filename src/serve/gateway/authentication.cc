@@ -106,6 +106,7 @@ std::variant<PrincipalPtr, ApiError> Authenticator::check_key(const http::Reques
     return std::move(verdict.principal);
   }
   if (verdict.state == identity::KeyState::kExpired) return unauthenticated(true);
+  if (verdict.state == identity::KeyState::kUnknown) return sealed_error();
   // A good key is never slowed by the bad ones that come from the same address.
   if (const auto wait = failures_.fail(request.peer.address, clock_.monotonic_ns())) {
     return rate_limited("rate_limit_exceeded", "Too many wrong API keys from this address.",

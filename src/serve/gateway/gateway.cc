@@ -36,7 +36,6 @@ constexpr std::size_t kIdBytes = 20;  // 32 characters of base32
 constexpr std::size_t kNearestDistanceMax = 6;
 constexpr std::size_t kCacheKeyBytes = 32;
 // An operator is a person.
-constexpr std::uint64_t kSealedRetryMs = 5'000;
 constexpr std::string_view kManagement = "/holdfast/";
 
 bool is_json(std::string_view content_type) {
@@ -148,18 +147,18 @@ void Gateway::Impl::add_routes() {
 }
 
 std::optional<ApiError> Gateway::Impl::authenticate(http::Request& request) {
-  auto who = authenticator.check(request);
   const auto context = std::make_shared<RequestContext>();
   request.context = context;
+  // Before anything is looked up: the verifiers of keys are sealed too.
+  if (sealed && request.path != "/livez" && request.path != "/healthz") {
+    context->refused = sealed_error();
+    return context->refused;
+  }
+  auto who = authenticator.check(request);
   if (auto* caller = std::get_if<PrincipalPtr>(&who)) {
     context->caller = std::move(*caller);
   } else {
     context->refused = std::move(std::get<ApiError>(who));
-  }
-  // Before anything is looked up: the verifiers of keys are sealed too.
-  if (sealed && request.path != "/livez" && request.path != "/healthz") {
-    context->refused = overloaded(
-        "sealed", "The server is sealed: an operator has to open its keyring.", kSealedRetryMs);
   }
   const bool management =
       std::string_view(request.path).substr(0, kManagement.size()) == kManagement;

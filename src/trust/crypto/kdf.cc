@@ -29,10 +29,11 @@ EVP_KDF* hkdf() {
   return kKdf;
 }
 
-// OpenSSL reads what it takes as not const.
+// OpenSSL reads what it takes as not const, and takes an empty view's address for a mistake.
 OSSL_PARAM octets(const char* name, ByteView bytes) {
-  return OSSL_PARAM_construct_octet_string(name, const_cast<std::byte*>(bytes.data()),
-                                           bytes.size());
+  static std::byte nothing{};
+  std::byte* const data = bytes.empty() ? &nothing : const_cast<std::byte*>(bytes.data());
+  return OSSL_PARAM_construct_octet_string(name, data, bytes.size());
 }
 
 }  // namespace

@@ -105,8 +105,12 @@ Result<Pepper> read_pepper(platform::FileSystem& files, const std::string& direc
 }
 
 KeyStore::KeyStore(platform::FileSystem& files, std::string directory, platform::Entropy& entropy,
-                   const platform::Clock& clock)
-    : files_(files), directory_(std::move(directory)), entropy_(entropy), clock_(clock) {}
+                   const platform::Clock& clock, Verifiers* verifiers)
+    : files_(files),
+      directory_(std::move(directory)),
+      entropy_(entropy),
+      clock_(clock),
+      verifiers_(verifiers) {}
 
 std::string KeyStore::keys_path(const std::string& directory) { return directory + "/keys.json"; }
 std::string KeyStore::pepper_path(const std::string& directory) { return directory + "/pepper"; }
@@ -158,9 +162,14 @@ Result<KeyRecord> KeyStore::find(std::string_view id) const {
   return std::move(keys[at]);
 }
 
+Result<crypto::Sha256Digest> KeyStore::verifier(const ParsedKey& key, bool first_key) {
+  if (verifiers_ != nullptr) return verifiers_->verifier(key);
+  HF_TRY_ASSIGN(const Pepper secret_of_store, pepper(first_key));
+  return key_verifier(secret_of_store, key);
+}
+
 // Draws id and secret, and saves all keys with the new one.
 Result<CreatedKey> KeyStore::add(std::vector<KeyRecord>& keys, KeyRecord record) {
-  HF_TRY_ASSIGN(const Pepper secret_of_store, pepper(keys.empty()));
   KeyIdBytes id;
   KeySecretBytes secret;
   HF_TRY(entropy_.fill(id));
@@ -171,7 +180,7 @@ Result<CreatedKey> KeyStore::add(std::vector<KeyRecord>& keys, KeyRecord record)
   HF_TRY_ASSIGN(const ParsedKey parsed, parse_key(out.key.reveal()));
   record.id = parsed.id;
   record.created_at = platform::unix_seconds(clock_.wall_time());
-  record.verifier = key_verifier(secret_of_store, parsed);
+  HF_TRY_ASSIGN(record.verifier, verifier(parsed, keys.empty()));
   out.record = record;
   keys.push_back(std::move(record));
   HF_TRY(save(keys));

@@ -19,8 +19,9 @@ std::int64_t wall_ns(const platform::Clock& clock) {
 
 }  // namespace
 
-KeyTable::KeyTable(platform::FileSystem& files, std::string directory, const platform::Clock& clock)
-    : files_(files), directory_(std::move(directory)), clock_(clock) {
+KeyTable::KeyTable(platform::FileSystem& files, std::string directory, const platform::Clock& clock,
+                   Verifiers* verifiers)
+    : files_(files), directory_(std::move(directory)), clock_(clock), verifiers_(verifiers) {
   nobody_.id.assign(kKeyIdLength, '-');
 }
 
@@ -30,7 +31,9 @@ KeyTable::Marks KeyTable::look() const {
     if (!info.ok()) return std::nullopt;
     return Mark{info->device, info->inode, info->size, info->modified_unix_ns};
   };
-  return {mark(KeyStore::keys_path(directory_)), mark(KeyStore::pepper_path(directory_))};
+  std::optional<Mark> pepper;
+  if (verifiers_ == nullptr) pepper = mark(KeyStore::pepper_path(directory_));
+  return {mark(KeyStore::keys_path(directory_)), pepper};
 }
 
 Status KeyTable::load() {
@@ -58,6 +61,7 @@ Status KeyTable::read(const Marks& marks) {
   settled_ = old(marks.keys) && old(marks.pepper);
   entries_.clear();
   numbers_.clear();
+  remembered_.clear();
   if (!marks.keys) return ok_status();
   any_ = true;
   // Errors of a file that was seen already are not told again.
@@ -65,13 +69,15 @@ Status KeyTable::read(const Marks& marks) {
     if (again) return ok_status();
     return error;
   };
-  auto pepper = read_pepper(files_, directory_);
-  if (!pepper.ok()) return fail(std::move(pepper).error());
+  if (verifiers_ == nullptr) {
+    auto pepper = read_pepper(files_, directory_);
+    if (!pepper.ok()) return fail(std::move(pepper).error());
+    pepper_ = *pepper;
+  }
   const auto text = platform::read_file(files_, KeyStore::keys_path(directory_), kKeyFileBytesMax);
   if (!text.ok()) return fail(text.error());
   auto keys = decode_keys(as_string_view(*text));
   if (!keys.ok()) return fail(std::move(keys).error());
-  pepper_ = *pepper;
   entries_.reserve(keys->size());
   for (KeyRecord& key : *keys) {
     auto principal = std::make_shared<Principal>(
@@ -113,22 +119,32 @@ std::size_t KeyTable::active() const {
       [&](const Entry& e) { return !e.revoked && (e.expires_at == 0 || now < e.expires_at); }));
 }
 
-Verdict KeyTable::authenticate(std::string_view text) const {
+Result<crypto::Sha256Digest> KeyTable::verifier(std::string_view text, const ParsedKey& key) const {
+  if (verifiers_ == nullptr) return key_verifier(pepper_, key);
+  const auto known = remembered_.find(crypto::sha256(as_bytes_view(text)));
+  if (known != remembered_.end()) return known->second;
+  return verifiers_->verifier(key);
+}
+
+Verdict KeyTable::authenticate(std::string_view text) {
   const auto parsed = parse_key(text);
   if (!parsed.ok()) return {};
-  const crypto::Sha256Digest verifier = key_verifier(pepper_, *parsed);
+  const auto made = verifier(text, *parsed);
+  if (!made.ok()) return {KeyState::kUnknown, nullptr};
   // The neighbour of an id that is not there is compared like the id itself.
   const std::size_t at = position_of(number_of(parsed->id));
   const Entry& candidate = entries_.empty() ? nobody_ : entries_[at];
   const bool same_id =
       crypto::constant_time_equal(as_bytes_view(candidate.id), as_bytes_view(parsed->id));
-  const bool same_secret = crypto::constant_time_equal(candidate.verifier, verifier);
+  const bool same_secret = crypto::constant_time_equal(candidate.verifier, *made);
   if (!(static_cast<unsigned>(same_id) & static_cast<unsigned>(same_secret)) || candidate.revoked)
     return {};
   if (candidate.expires_at != 0 &&
       platform::unix_seconds(clock_.wall_time()) >= candidate.expires_at) {
     return {KeyState::kExpired, nullptr};
   }
+  if (verifiers_ != nullptr && remembered_.size() < entries_.size())
+    remembered_.emplace(crypto::sha256(as_bytes_view(text)), *made);
   return {KeyState::kValid, candidate.principal};
 }
 

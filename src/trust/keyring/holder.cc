@@ -5,6 +5,7 @@
 #include "holdfast/base/check.h"
 #include "holdfast/crypto/constant_time.h"
 #include "holdfast/crypto/hmac.h"
+#include "holdfast/crypto/p256.h"
 
 namespace holdfast::keyring {
 namespace {
@@ -12,6 +13,9 @@ namespace {
 constexpr std::string_view kApiKeyDomain = "holdfast/apikey/v1";
 constexpr std::string_view kPseudonymDomain = "holdfast/pseudonym/v1";
 constexpr std::string_view kCacheDomain = "holdfast/cache-domain/v1";
+// How the bytes begin that a DSSE envelope of an in-toto statement signs: version, length and name
+// of the payload's type.
+constexpr std::string_view kImportMessage = "DSSEv1 28 application/vnd.in-toto+json ";
 
 Error is_sealed() {
   return unavailable("the keyring is sealed").with_hint("open it: holdfast seal unseal");
@@ -183,7 +187,11 @@ Status Holder::test_slot(ByteView file, const SlotSecret& secret) {
 }
 
 Result<Bytes> Holder::make_key(std::string_view purpose, ByteView id) {
-  HF_TRY_ASSIGN(const crypto::Secret key, crypto::Secret::random(crypto::kKeyBytes, entropy_));
+  HF_TRY_ASSIGN(crypto::Secret key, crypto::Secret::random(crypto::kKeyBytes, entropy_));
+  // One in 2^32 is no key of the curve.
+  while (purpose == purpose::kImport && !crypto::is_p256_key(key)) {
+    HF_TRY_ASSIGN(key, crypto::Secret::random(crypto::kKeyBytes, entropy_));
+  }
   return wrap_value(purpose, id, key);
 }
 
@@ -320,6 +328,20 @@ Result<crypto::Sha256Digest> Holder::mac(MacUse use, ByteView id, ByteView data)
     }
   }
   return invalid_argument("no MAC of that kind");
+}
+
+Result<Bytes> Holder::sign(SignUse use, ByteView id, ByteView message) const {
+  if (use != SignUse::kImport) return invalid_argument("no signature of that kind");
+  HF_TRY_ASSIGN(const crypto::Secret* key, held(purpose::kImport, id));
+  if (!as_string_view(message).starts_with(kImportMessage))
+    return invalid_argument("the import key signs statements about models and nothing else");
+  return crypto::p256_sign(*key, message);
+}
+
+Result<Bytes> Holder::public_key(SignUse use, ByteView id) const {
+  if (use != SignUse::kImport) return invalid_argument("no public key of that kind");
+  HF_TRY_ASSIGN(const crypto::Secret* key, held(purpose::kImport, id));
+  return crypto::p256_public_key(*key);
 }
 
 }  // namespace holdfast::keyring

@@ -12,7 +12,6 @@
 #include "../server_address.h"
 #include "../tensor_paths.h"
 #include "holdfast/base/units.h"
-#include "holdfast/identity/key_table.h"
 #include "holdfast/jail/jail.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/platform/clock.h"
@@ -302,15 +301,14 @@ void check_server(const Context& context, Findings& out) {
 
 // Who may ask the server that these settings start.
 void check_access(const Context& context, Findings& out) {
-  platform::PosixFileSystem files;
-  identity::KeyTable keys(files, keys_directory(context), platform::system_clock());
-  if (const Status loaded = keys.load(); !loaded.ok()) {
-    out.push_back({"keys", Verdict::kFail, loaded.error().client_message(), loaded.error().hint()});
+  const auto keys = count_keys(context);
+  if (!keys.ok()) {
+    out.push_back({"keys", Verdict::kFail, keys.error().client_message(), keys.error().hint()});
     return;
   }
-  const bool needed = keys.any() || auth_mode(context.settings) == gateway::AuthMode::kRequired;
+  const bool needed = keys->all > 0 || auth_mode(context.settings) == gateway::AuthMode::kRequired;
   out.push_back({"keys", Verdict::kInfo,
-                 needed ? std::to_string(keys.active()) + " valid"
+                 needed ? std::to_string(keys->active) + " valid"
                         : "none: everybody on this machine may use and manage the server",
                  needed ? "" : "`holdfast key create --role admin` makes the first one"});
   if (!context.settings.list(config::Setting::server_tls_terminated_upstream).empty()) {

@@ -2,8 +2,10 @@
 #include "../access_settings.h"
 #include "../command.h"
 #include "../key_flags.h"
+#include "../keyring.h"
 #include "../output.h"
 #include "holdfast/base/units.h"
+#include "holdfast/custody/key_verifiers.h"
 #include "holdfast/identity/key_store.h"
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/entropy.h"
@@ -25,14 +27,28 @@ struct CreateFlags {
 
 std::int64_t now_seconds() { return platform::unix_seconds(platform::system_clock().wall_time()); }
 
-// The store with what it refers to.
+// The store with what it refers to. New keys need `holder`, where the keyring has the pepper.
 struct Keys {
-  explicit Keys(const Context& context)
-      : store(files, keys_directory(context), entropy, platform::system_clock()) {}
+  explicit Keys(const Context& context, std::unique_ptr<custody::Custody> holder = nullptr)
+      : custody(std::move(holder)),
+        verifiers(custody == nullptr ? nullptr
+                                     : std::make_unique<custody::CustodyVerifiers>(*custody)),
+        store(files, keys_directory(context), entropy, platform::system_clock(), verifiers.get()) {}
   platform::PosixFileSystem files;
   platform::SystemEntropy entropy;
+  std::unique_ptr<custody::Custody> custody;
+  std::unique_ptr<custody::CustodyVerifiers> verifiers;
   identity::KeyStore store;
 };
+
+// Null where the pepper is a file: there is no keyring, or no server has moved it there yet.
+Result<std::unique_ptr<custody::Custody>> pepper_holder(const Context& context) {
+  HF_TRY_ASSIGN(std::unique_ptr<custody::Custody> c, existing_custody(context));
+  if (c == nullptr) return c;
+  HF_TRY_ASSIGN(const bool kept, custody::has_pepper(*c));
+  if (!kept) c.reset();
+  return c;
+}
 
 json::Value time_value(std::int64_t unix_seconds) {
   return unix_seconds == 0 ? json::Value() : json::Value(rfc3339(unix_seconds));
@@ -96,7 +112,8 @@ Status create(Context& context, const CreateFlags& flags) {
   if (!flags.expires.empty()) {
     HF_TRY_ASSIGN(key.expires_at, parse_expiry(flags.expires, now_seconds()));
   }
-  Keys keys(context);
+  HF_TRY_ASSIGN(std::unique_ptr<custody::Custody> holder, pepper_holder(context));
+  Keys keys(context, std::move(holder));
   HF_TRY_ASSIGN(const identity::CreatedKey created, keys.store.create(key));
   print_created(context, created);
   return ok_status();
@@ -149,7 +166,8 @@ Status rotate(Context& context, const std::string& id, const std::string& grace)
   if (!grace.empty()) {
     HF_TRY_ASSIGN(overlap, parse_duration(grace));
   }
-  Keys keys(context);
+  HF_TRY_ASSIGN(std::unique_ptr<custody::Custody> holder, pepper_holder(context));
+  Keys keys(context, std::move(holder));
   HF_TRY_ASSIGN(const identity::CreatedKey created, keys.store.rotate(id, overlap.count() / 1000));
   print_created(context, created);
   return ok_status();

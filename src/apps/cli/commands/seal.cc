@@ -9,6 +9,7 @@
 #include "holdfast/keyring/recovery_code.h"
 #include "holdfast/platform/entropy.h"
 #include "holdfast/platform/filesystem.h"
+#include "seal_credential.h"
 #include "seal_secrets.h"
 
 namespace holdfast::cli {
@@ -273,11 +274,10 @@ Status rotate_root(Context& context, const SecretFlags& flags) {
   return ok_status();
 }
 
-Status rotate_kek(Context& context) {
+Status rotate_keks(Context& context) {
   HF_TRY_ASSIGN(const std::unique_ptr<Custody> c, open_custody(context));
-  HF_TRY_ASSIGN(const std::size_t n, c->rotate_kek());
+  HF_TRY_ASSIGN(const std::size_t n, rotate_kek(context, *c));
   HF_TRY_ASSIGN(const custody::CustodyStatus s, c->status());
-  HF_TRY(refresh_wrap_slots(context, *c));
   say_done(context,
            std::to_string(n) + " model keys are wrapped under a new key (epoch " +
                std::to_string(s.kek_epoch) + ")",
@@ -353,7 +353,7 @@ void add_rotate_commands(Registrar& r, CLI::App& parent) {
   r.bind(irk, [secrets](Context& context) { return rotate_root(context, *secrets); });
   CLI::App& kek =
       add_sub(rotate, "kek", "A new key over the models' keys; the old one is destroyed");
-  r.bind(kek, rotate_kek);
+  r.bind(kek, rotate_keks);
   CLI::App& dek = add_sub(rotate, "dek", "A new key for one model: its pack is written anew");
   auto model = std::make_shared<std::string>();
   dek.add_option("MODEL", *model, "Name of the model")->required();
@@ -372,6 +372,7 @@ void add_seal(Registrar& r) {
   r.bind(open, [secrets](Context& context) { return unseal(context, *secrets); });
   r.bind(add_sub(c, "seal", "Wipe every key from the running server's memory"), seal);
   add_slot_commands(r, c);
+  add_seal_credential(r, c);
   CLI::App& again = add_sub(c, "reseal", "Seal the models that are not sealed yet");
   auto models = std::make_shared<std::vector<std::string>>();
   again.add_option("MODEL", *models, "Only these");

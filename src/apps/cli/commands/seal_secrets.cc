@@ -12,11 +12,12 @@ namespace {
 constexpr std::size_t kSecretBytesMax = 1024;
 constexpr auto kReadPatience = std::chrono::seconds(60);
 
-Result<crypto::Secret> read_file_secret(const std::string& path) {
+Result<crypto::Secret> read_file_secret(const std::string& path,
+                                        std::size_t bytes_max = kSecretBytesMax) {
   const auto deadline = platform::Deadline::after(kReadPatience);
-  if (path == "-") return keyholder::read_secret(0, kSecretBytesMax, deadline);
+  if (path == "-") return keyholder::read_secret(0, bytes_max, deadline);
   HF_TRY_ASSIGN(const platform::UniqueFd fd, platform::open_for_reading(path));
-  auto secret = keyholder::read_secret(fd.get(), kSecretBytesMax, deadline);
+  auto secret = keyholder::read_secret(fd.get(), bytes_max, deadline);
   if (!secret.ok()) return std::move(secret).error().add_context(path);
   return secret;
 }
@@ -37,6 +38,16 @@ Error no_way_to_ask() {
 }
 
 }  // namespace
+
+Result<crypto::Secret> read_operator_secret(const std::string& question, const std::string& file,
+                                            std::size_t bytes_max) {
+  if (!file.empty()) return read_file_secret(file, bytes_max);
+  if (!platform::has_hidden_input()) {
+    return invalid_argument("there is no terminal to type a secret on")
+        .with_hint("give it in a file: --file FILE (- is standard input)");
+  }
+  return prompt(question);
+}
 
 Result<const crypto::Secret*> OperatorSecrets::remember(const std::string& name,
                                                         crypto::Secret secret) {

@@ -16,6 +16,10 @@ struct SecretFlags {
   std::string pin_file;
 };
 
+// From the file ("-": standard input), or where `file` is empty from a terminal without echo.
+Result<crypto::Secret> read_operator_secret(const std::string& question, const std::string& file,
+                                            std::size_t bytes_max);
+
 // Owner: the command. Thread-compatible. `context` and `flags` outlive it.
 class OperatorSecrets {
  public:

@@ -20,6 +20,7 @@
 #include "../upstreams.h"
 #include "../version.h"
 #include "holdfast/base/units.h"
+#include "holdfast/custody/key_verifiers.h"
 #include "holdfast/gateway/gateway.h"
 #include "holdfast/http/event_loop.h"
 #include "holdfast/http/server.h"
@@ -130,6 +131,8 @@ class ServerProcess {
   Status build();
   Status start_tracing();
   Status check_listener();
+  Status load_keys();
+  void keep_pepper();
   gateway::GatewayOptions gateway_options(const config::Settings& s) const;
   void configure_reload();
   Result<json::Object> reload(std::string_view cause);
@@ -155,6 +158,7 @@ class ServerProcess {
   platform::SystemEntropy entropy_;
   std::unique_ptr<gateway::Tracing> tracing_;
   platform::PosixFileSystem files_;
+  std::unique_ptr<custody::SharedHolderVerifiers> verifiers_;
   std::unique_ptr<identity::KeyTable> keys_;
   BindTrust trust_ = BindTrust::kThisMachine;
   http::EventLoop loop_;
@@ -212,18 +216,16 @@ Status ServerProcess::start_tracing() {
   return ok_status();
 }
 
-// Reads the keys, and decides by them whether this server may listen where it is told to.
+// Counts the keys, and decides by them whether this server may listen where it is told to.
 Status ServerProcess::check_listener() {
   const config::Settings& s = context_.settings;
-  keys_ = std::make_unique<identity::KeyTable>(files_, keys_directory(context_),
-                                               platform::system_clock());
-  HF_TRY(keys_->load());
+  HF_TRY_ASSIGN(const KeyCount keys, count_keys(context_));
   HF_TRY_ASSIGN(tls_, load_tls(s));
   BindFacts facts;
   facts.certificate = tls_ != nullptr;
   facts.listen = s.text(Setting::server_listen);
   facts.auth_mode = auth_mode(s);
-  facts.keys = keys_->active() > 0;
+  facts.keys = keys.active > 0;
   facts.proxies = !s.list(Setting::server_tls_terminated_upstream).empty();
   HF_TRY_ASSIGN(trust_, check_bind(facts));
   if (trust_ == BindTrust::kProxies) {
@@ -233,10 +235,29 @@ Status ServerProcess::check_listener() {
   return ok_status();
 }
 
+// Where there is a keyring, it has the pepper, and its holder makes the verifiers.
+Status ServerProcess::load_keys() {
+  if (custody_->exists()) {
+    verifiers_ = std::make_unique<custody::SharedHolderVerifiers>(files_, context_.data_dir,
+                                                                  platform::system_clock());
+  }
+  keys_ = std::make_unique<identity::KeyTable>(files_, keys_directory(context_),
+                                               platform::system_clock(), verifiers_.get());
+  return keys_->load();
+}
+
+// On the thread of the watch, each time that the keyring is open.
+void ServerProcess::keep_pepper() {
+  if (!custody_->exists()) return;
+  const Status kept = custody::keep_pepper_in_keyring(*custody_, files_, keys_directory(context_));
+  if (!kept.ok()) logger_.error("keys.pepper", {{"detail", kept.error().to_string()}});
+}
+
 Status ServerProcess::build() {
   const config::Settings& s = context_.settings;
   HF_TRY_ASSIGN(std::shared_ptr<registry::Store> store, open_store(context_));
   HF_TRY_ASSIGN(custody_, start_custody(context_));
+  HF_TRY(load_keys());
   HF_TRY(import_models(*store));
   HF_TRY_ASSIGN(interrupts_, Interrupts::create_with_hangup([this] {
                   loop_.post([this] { ignore_error(reload("signal"), "it is in the log"); });
@@ -399,7 +420,7 @@ Status ServerProcess::build_router(std::unique_ptr<backend::Backend> native) {
   targets.push_back({"native", "native", std::move(native),
                      static_cast<std::uint32_t>(s.integer(Setting::engine_batch_max)), false});
   HF_TRY_ASSIGN(std::vector<router::Target> upstreams,
-                upstream_targets(s, logger_, {tracing_.get(), &entropy_}));
+                upstream_targets(s, logger_, {tracing_.get(), &entropy_}, custody_.get()));
   std::move(upstreams.begin(), upstreams.end(), std::back_inserter(targets));
   backend_ = std::make_unique<router::Router>(
       options, std::move(targets),
@@ -529,8 +550,10 @@ Status ServerProcess::run() {
   interrupts_->set_handler(
       [this](int signal) { loop_.post([this, signal] { begin_drain(signal); }); });
   // What it says first is heard before the first request.
-  seal_watch_ = std::make_unique<SealWatch>(
-      custody_, logger_, [this](bool open) { loop_.post([this, open] { set_sealed(!open); }); });
+  seal_watch_ = std::make_unique<SealWatch>(custody_, logger_, [this](bool open) {
+    if (open) keep_pepper();
+    loop_.post([this, open] { set_sealed(!open); });
+  });
   memory_timer_ = std::make_unique<http::Timer>(loop_);
   watch_memory();
   loop_.run();

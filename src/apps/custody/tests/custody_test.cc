@@ -11,9 +11,14 @@
 #include <filesystem>
 #include <random>
 
+#include "holdfast/custody/key_verifiers.h"
+#include "holdfast/identity/key_store.h"
+#include "holdfast/identity/key_table.h"
 #include "holdfast/platform/clock.h"
+#include "holdfast/platform/entropy.h"
 #include "holdfast/platform/socket.h"
 #include "holdfast/vault/content_keys.h"
+#include "holdfast/vault/pack_format.h"
 
 namespace holdfast::custody {
 namespace {
@@ -54,9 +59,10 @@ class CustodyTest : public testing::Test {
     return slot;
   }
   // The data key that give_dek sends.
-  static Bytes dek_of(Custody& custody, const vault::ModelId& model) {
+  static Bytes dek_of(Custody& custody, const vault::ModelId& model,
+                      DekChoice choice = DekChoice::kStored) {
     auto pair = platform::make_socket_pair();
-    const auto blob = custody.give_dek(model, pair->theirs.get());
+    const auto blob = custody.give_dek(model, pair->theirs.get(), choice);
     EXPECT_TRUE(blob.ok()) << blob.error().to_string();
     if (!blob.ok()) return {};
     auto key = vault::receive_data_key(pair->ours.get(),
@@ -109,7 +115,7 @@ TEST_F(CustodyTest, RotationKeepsEveryModelsKey) {
   ASSERT_TRUE(c->create_default().ok());
   const Bytes dek = dek_of(*c, model_);
   const Bytes before = *c->dek_blob(model_);
-  ASSERT_EQ(*c->rotate_kek(), 1u);
+  ASSERT_EQ(c->rotate_kek({})->data_keys, 1u);
   EXPECT_NE(*c->dek_blob(model_), before);
   EXPECT_EQ(dek_of(*c, model_), dek);
   const auto lost = c->rotate_root({});
@@ -122,6 +128,173 @@ TEST_F(CustodyTest, RotationKeepsEveryModelsKey) {
   EXPECT_EQ(dek_of(*c, model_), dek);
   EXPECT_EQ(c->status()->holder.irk_epoch, 2u);
   EXPECT_EQ(c->status()->kek_epoch, 2u);
+}
+
+// A crash between the packs' new key and the stored one leaves both good, and the rotation is taken
+// up with the same key.
+TEST_F(CustodyTest, TheNextKeyOfAModelSurvivesUntilItIsAdopted) {
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  EXPECT_EQ(c->adopt_dek(model_).error().code(), ErrorCode::kNotFound);
+  const Bytes own = dek_of(*c, model_);
+  const Bytes next = dek_of(*c, model_, DekChoice::kNext);
+  EXPECT_NE(own, next);
+  ASSERT_TRUE(c->rotate_kek({}).ok());
+  EXPECT_EQ(dek_of(*c, model_), own);
+  EXPECT_EQ(dek_of(*c, model_, DekChoice::kNext), next);
+  ASSERT_TRUE(c->adopt_dek(model_).ok());
+  EXPECT_EQ(dek_of(*c, model_), next);
+  EXPECT_NE(dek_of(*c, model_, DekChoice::kNext), next);
+}
+
+// The header of a sealed pack with that key, which is in its first slot.
+vault::PackHeader header_with(ByteView dek, const vault::ModelId& model, vault::WrapSlot slot) {
+  vault::PackHeader header;
+  header.seal = crypto::AeadAlgorithm::kAes256Gcm;
+  header.plaintext_len = 1;
+  header.model_id = model;
+  const auto keys = vault::derive_content_keys(*crypto::Secret::copy_of(dek), *header.seal,
+                                               header.salt, header.model_id);
+  header.mac = vault::header_mac(vault::encode_header(header), keys->header_key);
+  header.slots.front() = slot;
+  return header;
+}
+
+TEST_F(CustodyTest, AKeyThatIsInAPackAloneIsRenewedThereOrKept) {
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  const Bytes dek = dek_of(*c, model_);
+  const Bytes blob = *c->dek_blob(model_);
+  vault::PackHeader header = header_with(dek, model_, *c->wrap_slot(blob));
+  ASSERT_TRUE(c->forget_dek(model_).ok());
+  const auto opens = [&] {
+    const auto pair = platform::make_socket_pair();
+    return c->send_content_keys(header, pair->theirs.get()).ok();
+  };
+  ASSERT_TRUE(opens());
+  // The pack cannot be written: the old key stays.
+  const auto refuse = [](const vault::WrapSlots&) {
+    return Status(Error(ErrorCode::kIo, "read-only"));
+  };
+  EXPECT_EQ(c->rotate_kek({{"m", header, refuse}}).error().code(), ErrorCode::kIo);
+  EXPECT_TRUE(opens());
+  const auto write = [&](const vault::WrapSlots& slots) {
+    header.slots = slots;
+    return ok_status();
+  };
+  ASSERT_TRUE(c->rotate_kek({{"m", header, write}}).ok());
+  EXPECT_TRUE(opens());
+}
+
+// Two keys of one model: only the one of the pack is sent, and a changed header gets none.
+TEST_F(CustodyTest, AnotherKeyOfTheModelIsNotSent) {
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  dek_of(*c, model_);
+  const Bytes next = dek_of(*c, model_, DekChoice::kNext);
+  vault::PackHeader header = header_with(next, model_, *c->wrap_slot(*c->dek_blob(model_)));
+  const auto pair = platform::make_socket_pair();
+  ASSERT_TRUE(c->send_content_keys(header, pair->theirs.get()).ok());
+  const auto keys = vault::receive_content_keys(pair->ours.get(),
+                                                platform::Deadline::after(std::chrono::seconds(5)));
+  EXPECT_EQ(vault::header_mac(vault::encode_header(header), keys->header_key), header.mac);
+  header.model_version = 1;
+  EXPECT_EQ(c->send_content_keys(header, pair->theirs.get()).error().code(), ErrorCode::kCorrupt);
+}
+
+TEST_F(CustodyTest, TheImportKeyStaysThroughRestartsAndRotations) {
+  const ByteView statement = as_bytes_view("DSSEv1 28 application/vnd.in-toto+json 2 {}");
+  Bytes key;
+  {
+    auto c = open();
+    ASSERT_TRUE(c->create_default().ok());
+    key = *c->import_public_key();
+    EXPECT_EQ(key.size(), 91u);
+    const auto signature = c->sign_import(statement);
+    ASSERT_TRUE(signature.ok()) << signature.error().to_string();
+    EXPECT_EQ(c->sign_import(as_bytes_view("anything")).error().code(),
+              ErrorCode::kInvalidArgument);
+    EXPECT_EQ(c->sign_import(Bytes(kSignedBytesMax + 1)).error().code(), ErrorCode::kExhausted);
+    ASSERT_TRUE(c->rotate_root({}).ok());
+    EXPECT_EQ(*c->import_public_key(), key);
+  }
+  EXPECT_EQ(*open()->import_public_key(), key);
+}
+
+TEST_F(CustodyTest, TwoProcessesMakeOneImportKey) {
+  auto first = open();
+  ASSERT_TRUE(first->create_default().ok());
+  auto second = open();
+  ASSERT_TRUE(second->ensure_open().ok());
+  const Bytes key = *first->import_public_key();
+  EXPECT_EQ(*second->import_public_key(), key);
+}
+
+identity::NewKey acme() {
+  identity::NewKey key;
+  key.tenant = "acme";
+  return key;
+}
+
+// Keys of before the keyring stay valid, and the pepper's file goes.
+TEST_F(CustodyTest, ThePepperMovesIntoTheKeyring) {
+  platform::SystemEntropy entropy;
+  const std::string keys = directory_ + "/keys";
+  identity::KeyStore before(files_, keys, entropy, platform::system_clock());
+  const identity::CreatedKey old = *before.create(acme());
+  auto server = open(true);
+  ASSERT_TRUE(server->create_default().ok());
+  ASSERT_FALSE(*has_pepper(*server));
+  const Status kept = keep_pepper_in_keyring(*server, files_, keys);
+  ASSERT_TRUE(kept.ok()) << kept.error().to_string();
+  EXPECT_TRUE(*has_pepper(*server));
+  EXPECT_FALSE(files_.exists(keys + "/pepper"));
+  EXPECT_TRUE(keep_pepper_in_keyring(*server, files_, keys).ok());
+
+  CustodyVerifiers by_command(*server);
+  identity::KeyStore after(files_, keys, entropy, platform::system_clock(), &by_command);
+  const identity::CreatedKey fresh = *after.create(acme());
+  SharedHolderVerifiers by_server(files_, directory_, platform::system_clock());
+  identity::KeyTable table(files_, keys, platform::system_clock(), &by_server);
+  ASSERT_TRUE(table.load().ok());
+  for (const identity::CreatedKey* key : {&old, &fresh})
+    EXPECT_EQ(table.authenticate(key->key.reveal()).state, identity::KeyState::kValid);
+
+  ASSERT_TRUE(server->seal().ok());
+  const observe::SecretText other = identity::format_key({}, {});
+  EXPECT_EQ(table.authenticate(other.reveal()).state, identity::KeyState::kUnknown);
+  // Another pepper beside the keyring's is a mix of two backups.
+  ASSERT_TRUE(server
+                  ->unseal([](const keyring::SlotPlan&, std::size_t) {
+                    return Result<platform::UniqueFd>(platform::UniqueFd());
+                  })
+                  .ok() ||
+              server->ensure_open().ok());
+  ASSERT_TRUE(platform::write_file_atomic(files_, keys + "/pepper",
+                                          as_bytes_view(std::string(64, 'a') + "\n"), 0600)
+                  .ok());
+  EXPECT_EQ(keep_pepper_in_keyring(*server, files_, keys).error().code(), ErrorCode::kCorrupt);
+  EXPECT_TRUE(files_.exists(keys + "/pepper"));
+}
+
+TEST_F(CustodyTest, KeysWithoutAPepperGetNoNewOne) {
+  platform::SystemEntropy entropy;
+  const std::string keys = directory_ + "/keys";
+  identity::KeyStore store(files_, keys, entropy, platform::system_clock());
+  ASSERT_TRUE(store.create(acme()).ok());
+  ASSERT_TRUE(files_.remove(keys + "/pepper").ok());
+  auto c = open();
+  ASSERT_TRUE(c->create_default().ok());
+  EXPECT_EQ(keep_pepper_in_keyring(*c, files_, keys).error().code(), ErrorCode::kCorrupt);
+  EXPECT_FALSE(*has_pepper(*c));
+}
+
+// Nobody waits for a holder that hangs, and none is started by who only asks.
+TEST_F(CustodyTest, VerifiersFailFastWhereNoHolderAnswers) {
+  SharedHolderVerifiers verifiers(files_, directory_, platform::system_clock());
+  const identity::ParsedKey key{"a", "b"};
+  EXPECT_EQ(verifiers.verifier(key).error().code(), ErrorCode::kUnavailable);
+  EXPECT_FALSE(files_.exists(directory_ + "/keyholder.sock"));
 }
 
 TEST_F(CustodyTest, OldKeyringIsRefused) {
@@ -184,7 +357,7 @@ TEST_F(CustodyTest, AServersHolderIsShared) {
   EXPECT_TRUE(command->status()->holder.open);
   EXPECT_TRUE(command->status()->holder_is_shared);
   const Bytes dek = dek_of(*command, model_);
-  ASSERT_TRUE(command->rotate_kek().ok());
+  ASSERT_TRUE(command->rotate_kek({}).ok());
   EXPECT_EQ(dek_of(*server, model_), dek);
 }
 
@@ -203,7 +376,7 @@ TEST_F(CustodyTest, AServersHolderIsShared) {
     if (!c.give_dek(model, pair->theirs.get()).ok()) ::_exit(6);
     // Acknowledged: from here on the key must survive.
     if (::write(report, &n, 1) != 1) ::_exit(0);
-    const bool good = n % 2 == 0 ? c.rotate_kek().ok() : c.rotate_root({}).ok();
+    const bool good = n % 2 == 0 ? c.rotate_kek({}).ok() : c.rotate_root({}).ok();
     if (!good) ::_exit(7);
   }
 }

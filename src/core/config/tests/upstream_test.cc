@@ -97,9 +97,9 @@ TEST_F(UpstreamTest, MistakesNameLineAndKey) {
       << failure(good + "conurrency = 1\n");
   for (const char* line :
        {"concurrency = 0", "concurrency = 4097", "concurrency = \"1\"", "timeout = \"0ms\"",
-        "timeout = \"25h\"", "timeout = 5", "credential = \"secret\"", "credential = \"keyring:x\"",
-        "ca = 1", "ca = \"a\\nb\"", "context_length = -1", "address_space_max = -1",
-        "command = [\"/bin/true\"]"}) {
+        "timeout = \"25h\"", "timeout = 5", "credential = \"secret\"", "credential = \"keyring:\"",
+        "credential = \"keyring:a/b\"", "ca = 1", "ca = \"a\\nb\"", "context_length = -1",
+        "address_space_max = -1", "command = [\"/bin/true\"]"}) {
     EXPECT_NE(failure(good + line + "\n"), "loaded") << line;
   }
   for (const char* text :

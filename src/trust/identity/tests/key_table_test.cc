@@ -143,5 +143,53 @@ TEST_F(KeyTableTest, DamageAtStartIsAnError) {
   EXPECT_FALSE(table_.load().ok());
 }
 
+NewKey acme() {
+  NewKey key;
+  key.tenant = "acme";
+  return key;
+}
+
+// Whoever has the pepper, here in the same process.
+class Elsewhere final : public Verifiers {
+ public:
+  Result<crypto::Sha256Digest> verifier(const ParsedKey& key) override {
+    ++asked;
+    if (!answers) return unavailable("sealed");
+    return key_verifier(pepper_, key);
+  }
+  bool answers = true;
+  int asked = 0;
+
+ private:
+  Pepper pepper_{std::byte{7}};
+};
+
+TEST_F(KeyTableTest, APepperThatLiesElsewhereIsAskedOnceForAValidKey) {
+  Elsewhere elsewhere;
+  KeyStore store(files_, "/keys", entropy_, clock_, &elsewhere);
+  KeyTable table(files_, "/keys", clock_, &elsewhere);
+  const CreatedKey key = *store.create(acme());
+  EXPECT_FALSE(files_.exists("/keys/pepper"));
+  ASSERT_TRUE(table.load().ok());
+  elsewhere.asked = 0;
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(table.authenticate(key.key.reveal()).state, KeyState::kValid);
+  EXPECT_EQ(elsewhere.asked, 1);
+  // A wrong key is remembered by nobody.
+  const observe::SecretText wrong = format_key({}, {});
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(table.authenticate(wrong.reveal()).state, KeyState::kInvalid);
+  EXPECT_EQ(elsewhere.asked, 4);
+  elsewhere.answers = false;
+  EXPECT_EQ(table.authenticate(wrong.reveal()).state, KeyState::kUnknown);
+  EXPECT_EQ(table.authenticate(key.key.reveal()).state, KeyState::kValid);
+  EXPECT_EQ(store.create(acme()).error().code(), ErrorCode::kUnavailable);
+  // What is remembered is the verifier, not the answer: a revoked key is refused at once.
+  ASSERT_TRUE(store.revoke(key.record.id).ok());
+  clock_.advance(std::chrono::nanoseconds(kRefreshNs));
+  ASSERT_TRUE(table.refresh().ok());
+  EXPECT_NE(table.authenticate(key.key.reveal()).state, KeyState::kValid);
+}
+
 }  // namespace
 }  // namespace holdfast::identity

@@ -166,6 +166,27 @@ TEST_F(HolderTest, RotationsKeepTheDataKey) {
   EXPECT_TRUE(fresh.unwrap_dek(model_, rewrapped).ok());
 }
 
+TEST_F(HolderTest, TheImportKeySignsStatementsAboutModelsAlone) {
+  created();
+  const ByteView statement = as_bytes_view("DSSEv1 28 application/vnd.in-toto+json 2 {}");
+  EXPECT_EQ(holder_.sign(SignUse::kImport, epoch_id(1), statement).error().code(),
+            ErrorCode::kNotFound);
+  const Bytes blob = *holder_.make_key(purpose::kImport, epoch_id(1));
+  ASSERT_TRUE(holder_.load_key(purpose::kImport, epoch_id(1), blob).ok());
+  EXPECT_TRUE(holder_.sign(SignUse::kImport, epoch_id(1), statement).ok());
+  EXPECT_EQ(holder_.public_key(SignUse::kImport, epoch_id(1))->size(), 91u);
+  for (const std::string_view other :
+       {"", "DSSEv1 28 application/vnd.in-toto+jsom 2 {}", "holdfast/fleet/v1"})
+    EXPECT_EQ(holder_.sign(SignUse::kImport, epoch_id(1), as_bytes_view(other)).error().code(),
+              ErrorCode::kInvalidArgument);
+  // A key of another purpose signs nothing, whatever its name.
+  EXPECT_EQ(holder_.sign(static_cast<SignUse>(2), epoch_id(1), statement).error().code(),
+            ErrorCode::kInvalidArgument);
+  holder_.seal();
+  EXPECT_EQ(holder_.public_key(SignUse::kImport, epoch_id(1)).error().code(),
+            ErrorCode::kUnavailable);
+}
+
 TEST_F(HolderTest, RecoveryCodesAreTakenAsPeopleTypeThem) {
   const auto code = make_recovery_code(entropy_);
   ASSERT_TRUE(code.ok());

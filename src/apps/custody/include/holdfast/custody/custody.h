@@ -48,12 +48,26 @@ struct NewSlot {
 // Which data key give_dek() gives.
 enum class DekChoice : std::uint8_t {
   kStored,  // the model's own; a new one is made and stored where it has none
-  kFresh,   // a new one, for adopt_dek() later
-  kOfBlob,  // that of the blob that is passed
+  kNext,    // one to replace it, stored beside it until adopt_dek(); the same at every call
 };
 // The secret of a factor of that slot; an invalid descriptor where the operator has none.
 using AskSecret =
     std::function<Result<platform::UniqueFd>(const keyring::SlotPlan& slot, std::size_t factor)>;
+
+// A statement about the files of one model fits many times.
+inline constexpr std::size_t kSignedBytesMax = 192 * 1024;
+
+// A pack whose wrap slot is written anew when the key above it changes.
+struct PackToRenew {
+  std::string name;  // for people
+  vault::PackHeader header;
+  std::function<Status(const vault::WrapSlots&)> rewrite;
+};
+struct RenewedKeys {
+  std::size_t data_keys = 0;
+  // Packs whose slot could not be written: stored keys open them.
+  std::vector<std::string> not_renewed;
+};
 
 struct CustodyStatus {
   bool exists = false;  // a keyring
@@ -97,20 +111,21 @@ class Custody {
 
   // A new root key. Slots of which `ask` has no secret are lost: their plans.
   Result<std::vector<keyring::SlotPlan>> rotate_root(const AskSecret& ask);
-  // A new kek.weights; every data key is wrapped under it and the old one destroyed. Data keys.
-  Result<std::size_t> rotate_kek();
+  // A new kek.weights; every data key, stored or in a pack's slot, is wrapped under it, and then
+  // the old one is destroyed. Where a pack would be lost with it, it stays, and the error says so.
+  Result<RenewedKeys> rotate_kek(const std::vector<PackToRenew>& packs);
 
-  // Sends a data key of the model (vault::send_data_key) to `fd`. The wrapped key, which with
-  // kStored is in the database before this returns.
-  Result<Bytes> give_dek(const vault::ModelId& model, int fd, DekChoice choice = DekChoice::kStored,
-                         ByteView blob = {});
-  // The wrapped key of a fresh data key becomes the model's.
-  Status adopt_dek(const vault::ModelId& model, ByteView blob);
+  // Sends a data key of the model (vault::send_data_key) to `fd`. The wrapped key, which is in the
+  // database before this returns: whatever is sealed with it can be opened, also after a crash.
+  Result<Bytes> give_dek(const vault::ModelId& model, int fd,
+                         DekChoice choice = DekChoice::kStored);
+  // The next data key becomes the model's own. kNotFound where there is none.
+  Status adopt_dek(const vault::ModelId& model);
   // The stored wrapped key. kNotFound.
   Result<Bytes> dek_blob(const vault::ModelId& model);
   Status forget_dek(const vault::ModelId& model);
   // Sends the message of vault/content_keys.h for a sealed pack to `fd`. kNotFound where no wrapped
-  // key of it is here.
+  // key of it is here; kCorrupt where those that are do not fit its header.
   Status send_content_keys(const vault::PackHeader& header, int fd);
   // The wrap slot that goes into the model's packs.
   Result<vault::WrapSlot> wrap_slot(ByteView blob);
@@ -118,14 +133,23 @@ class Custody {
 
   // The HMAC that keyring::Holder::mac says.
   Result<crypto::Sha256Digest> mac(keyring::MacUse use, std::string_view id, ByteView data);
+  // This instance's own key for models that arrive unsigned, made when it is first asked for: its
+  // public key (SPKI in DER), and its signature (ECDSA P-256/SHA-256 in DER) of the bytes that a
+  // DSSE envelope of an in-toto statement signs. kExhausted above kSignedBytesMax.
+  Result<Bytes> import_public_key();
+  Result<Bytes> sign_import(ByteView message);
+
   // Whether a child key of that purpose and id exists.
   Result<bool> has_key(std::string_view purpose, std::string_view id);
   // Makes one from `value`, or a random one. kConflict where it exists.
   Status add_key(std::string_view purpose, std::string_view id, const crypto::Secret* value);
 
-  // Values under kek.store, such as credentials of upstreams.
+  // Values under kek.store, such as credentials of upstreams. kNotFound for a name that is not
+  // there.
   Status put_value(std::string_view name, const crypto::Secret& value);
   Result<crypto::Secret> value(std::string_view name);
+  Result<std::vector<std::string>> value_names();
+  Status forget_value(std::string_view name);
 
  private:
   Custody(platform::FileSystem& files, CustodyOptions options, KeyTable table);
@@ -151,8 +175,12 @@ class Custody {
   Status store_file(ByteView file, std::uint64_t generation);
   Status keep_children_of(std::uint32_t irk_epoch);
   Result<std::vector<Bytes>> rewrap(keyholder::Op op, const std::vector<WrappedRow>& rows);
-  Status replace_deks(const std::vector<WrappedRow>& rows, const std::vector<Bytes>& blobs,
-                      std::uint32_t epoch);
+  Result<WrappedRow> add_kek(const std::vector<WrappedRow>& old);
+  Result<std::size_t> rewrap_deks(std::uint32_t epoch, const std::vector<WrappedRow>& old_keks);
+  Status renew_slot(const PackToRenew& pack, RenewedKeys& renewed);
+  Result<std::vector<Bytes>> stored_deks(const vault::ModelId& model);
+  Status send_keys_of(const vault::PackHeader& header, const std::vector<Bytes>& blobs, int fd);
+  Result<Bytes> use_import_key(keyholder::Op op, ByteView message);
   Result<std::vector<Bytes>> dek_candidates(const vault::PackHeader& header);
 
   platform::FileSystem& files_;

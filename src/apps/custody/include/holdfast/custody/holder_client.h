@@ -16,7 +16,7 @@ namespace holdfast::custody {
 
 struct HolderClientOptions {
   std::string data_dir;
-  std::string program;  // holdfast-keyholder
+  std::string program;  // holdfast-keyholder; empty: none is started
   // Other commands may use the holder that is started: a server's, not a command's own.
   bool share = false;
 };

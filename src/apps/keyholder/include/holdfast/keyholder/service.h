@@ -31,6 +31,8 @@ enum class Op : std::uint8_t {
   kSealValue = 20,
   kOpenValue = 21,
   kMac = 22,
+  kSign = 23,
+  kPublicKey = 24,
 };
 
 // Thread-compatible. `holder` outlives it.
@@ -45,6 +47,7 @@ class Service {
   Result<Bytes> change_keys(Op op, ByteReader& in, int fd);
   Result<Bytes> rotate(Op op, ByteReader& in, int fd);
   Result<Bytes> use_deks(Op op, ByteReader& in, int fd);
+  Result<Bytes> sign(Op op, ByteReader& in);
   Result<Bytes> use_values(Op op, ByteReader& in, int fd);
   keyring::Holder& holder_;
 };

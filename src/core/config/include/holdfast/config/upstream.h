@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,10 @@ enum class UpstreamKind : std::uint8_t { kOpenAi, kProcess };
 // "openai", "process".
 const char* upstream_kind_name(UpstreamKind kind);
 
+inline constexpr std::string_view kKeyringPrefix = "keyring:";
+// 1 to 64 of A-Z a-z 0-9 . _ -
+bool is_credential_name(std::string_view name);
+
 // The fields are described in docs/operating/upstreams.md. Checked: kinds, ranges, what a kind
 // needs; not checked: whether the address may be used (policy.egress) and whether files exist.
 struct UpstreamSettings {
@@ -22,7 +27,7 @@ struct UpstreamSettings {
   std::string source;  // file and line
   UpstreamKind kind = UpstreamKind::kOpenAi;
   std::string url;         // openai: "https://host/v1", "http://127.0.0.1:8080", "unix:/path.sock"
-  std::string credential;  // "file:PATH" of a bearer key; empty: none
+  std::string credential;  // "file:PATH" or "keyring:NAME" of a bearer key; empty: none
   std::string ca;          // file of certificates to trust instead of the system's; empty: these
   std::map<std::string, std::string, std::less<>> models;  // theirs to ours
   std::uint32_t concurrency = 8;                           // requests sent together; more wait here

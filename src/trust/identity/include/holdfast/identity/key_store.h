@@ -11,6 +11,7 @@
 #include "holdfast/crypto/sha256.h"
 #include "holdfast/identity/api_key.h"
 #include "holdfast/identity/principal.h"
+#include "holdfast/identity/verifiers.h"
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/entropy.h"
 #include "holdfast/platform/filesystem.h"
@@ -61,12 +62,13 @@ struct CreatedKey {
   observe::SecretText key;  // shown once
 };
 
-// Files in one directory: keys.json and pepper, mode 0600, each replaced as a whole. Several
-// processes may use one directory: changes take a lock. References outlive it. Thread-compatible.
+// Files in one directory: keys.json and, without `verifiers`, pepper; mode 0600, each replaced as a
+// whole. Several processes may use one directory: changes take a lock. References outlive it.
+// Thread-compatible.
 class KeyStore {
  public:
   KeyStore(platform::FileSystem& files, std::string directory, platform::Entropy& entropy,
-           const platform::Clock& clock);
+           const platform::Clock& clock, Verifiers* verifiers = nullptr);
 
   // kInvalidArgument for values out of range, kExhausted when the store is full.
   Result<CreatedKey> create(const NewKey& wanted);
@@ -86,6 +88,7 @@ class KeyStore {
  private:
   Result<std::unique_ptr<platform::FileLock>> lock();
   Result<Pepper> pepper(bool may_create);
+  Result<crypto::Sha256Digest> verifier(const ParsedKey& key, bool first_key);
   Result<CreatedKey> add(std::vector<KeyRecord>& keys, KeyRecord record);
   Status save(const std::vector<KeyRecord>& keys);
 
@@ -93,6 +96,7 @@ class KeyStore {
   const std::string directory_;
   platform::Entropy& entropy_;
   const platform::Clock& clock_;
+  Verifiers* const verifiers_;
 };
 
 // kNotFound where there is none; kDenied where others may read it; kCorrupt.

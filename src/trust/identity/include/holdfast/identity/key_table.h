@@ -6,8 +6,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
+#include "holdfast/base/bytes.h"
 #include "holdfast/base/result.h"
 #include "holdfast/identity/key_store.h"
 #include "holdfast/identity/principal.h"
@@ -20,6 +22,7 @@ enum class KeyState : std::uint8_t {
   kValid,
   kInvalid,  // no key, an unknown one, a wrong secret, or revoked
   kExpired,  // the secret is right
+  kUnknown,  // whoever has the pepper does not answer
 };
 
 struct Verdict {
@@ -33,7 +36,9 @@ inline constexpr std::int64_t kRefreshNs = 250'000'000;
 // References outlive it. Thread-compatible.
 class KeyTable {
  public:
-  KeyTable(platform::FileSystem& files, std::string directory, const platform::Clock& clock);
+  // Without `verifiers` the pepper is the file in the directory.
+  KeyTable(platform::FileSystem& files, std::string directory, const platform::Clock& clock,
+           Verifiers* verifiers = nullptr);
 
   // Reads the files; none is an empty table. kCorrupt, kDenied, kUnsupported, kIo.
   Status load();
@@ -48,8 +53,9 @@ class KeyTable {
   // Keys that are valid now.
   std::size_t active() const;
 
-  // Does the same work for a key that is unknown and one whose secret is wrong.
-  Verdict authenticate(std::string_view text) const;
+  // Does the same work for a key that is unknown and one whose secret is wrong. With verifiers, the
+  // verifier of a key that was valid is remembered: whoever has the pepper is asked once for it.
+  Verdict authenticate(std::string_view text);
 
  private:
   struct Entry {
@@ -75,13 +81,23 @@ class KeyTable {
   };
   static IdNumber number_of(std::string_view id);
   std::size_t position_of(const IdNumber& id) const;
+  // Of a whole key's text. It is a digest already: any part of it is as good as a hash.
+  struct TextHash {
+    std::size_t operator()(const crypto::Sha256Digest& digest) const {
+      return load_be<std::uint64_t>(digest.data());
+    }
+  };
+  Result<crypto::Sha256Digest> verifier(std::string_view text, const ParsedKey& key) const;
   Marks look() const;
   Status read(const Marks& marks);
 
   platform::FileSystem& files_;
   const std::string directory_;
   const platform::Clock& clock_;
+  Verifiers* const verifiers_;
   Pepper pepper_{};
+  // By the digest of the text: of keys that were valid, at most one for each entry.
+  std::unordered_map<crypto::Sha256Digest, crypto::Sha256Digest, TextHash> remembered_;
   std::vector<Entry> entries_;     // sorted by id
   std::vector<IdNumber> numbers_;  // of the entries
   Entry nobody_;                   // compared with where there is no other

@@ -43,6 +43,9 @@ struct SlotSecret {
 // What a MAC is for decides the key and what stands before the data.
 enum class MacUse : std::uint8_t { kApiKey = 1, kPseudonym = 2, kCacheDomain = 3 };
 
+// What a signature is for decides the key and what a message must look like.
+enum class SignUse : std::uint8_t { kImport = 1 };  // a DSSE envelope of an in-toto statement
+
 // No function returns the root key or a KEK; only reveal_dek() and give_dek() return a data key.
 // Everything but status, create, open and seal is kUnavailable while it is sealed. Owned by one
 // thread. References outlive it.
@@ -103,6 +106,11 @@ class Holder {
   // HMAC-SHA-256 with the key of that use; its domain string is put before `data`. `id` is the
   // pepper's version or the tenant; empty for cache domains. kNotFound where the key is not held.
   Result<crypto::Sha256Digest> mac(MacUse use, ByteView id, ByteView data);
+
+  // ECDSA P-256/SHA-256 with the key of that use, in DER. kInvalidArgument for a message that is
+  // not of that use; kNotFound where the key is not held. The public key is an SPKI in DER.
+  Result<Bytes> sign(SignUse use, ByteView id, ByteView message) const;
+  Result<Bytes> public_key(SignUse use, ByteView id) const;
 
  private:
   using KeyName = std::pair<std::string, Bytes>;

@@ -23,6 +23,8 @@ inline constexpr std::string_view kImport = "import";
 inline constexpr std::string_view kPseudonym = "pseud";
 inline constexpr std::string_view kAudit = "audit";
 inline constexpr std::string_view kDekWeights = vault::kDekWeightsPurpose;
+// Rows alone: wrapped as kDekWeights, the key that a rotation under way gives to a model's packs.
+inline constexpr std::string_view kDekNext = "dek.next";
 inline constexpr std::string_view kCredential = "credential";  // a value under kek.store
 }  // namespace purpose
 
