@@ -78,6 +78,8 @@ class Sources(PullCase):
         self.assertTrue(all(e["digest"] == "sha256:" + sha256(TINY) and e["total"] == len(TINY) for e in moving))
         self.assertEqual(moving[-1]["completed"], len(TINY))
         self.assertEqual(self.models(), ["org/repo:latest"])
+        listed, = json.loads(self.ok(["ls", "--json", "--data-dir", self.data]).stdout)
+        self.assertEqual(listed["origin"], {"kind": "url", "location": hub.url + "/org/repo", "revision": COMMIT})
         self.assertEqual(self.left(), [])
         self.assertEqual(hub.bytes_sent, len(TINY))
         # The same as the file imported by hand.
@@ -169,6 +171,11 @@ class Sources(PullCase):
         file = pathlib.Path(self.data, "local.gguf")
         file.write_bytes(TINY)
         self.pull(hub, "file://" + str(file))
+        self.assertEqual(self.models(), ["local:latest"])
+        bundle = os.path.join(self.data, "local.hfb")
+        self.ok(["export", "local", "-o", bundle, "--data-dir", self.data])
+        self.ok(["rm", "local", "-y", "--data-dir", self.data])
+        self.pull(hub, "bundle://" + bundle)
         self.assertEqual(self.models(), ["local:latest"])
         self.assertEqual(hub.requests, [])
 

@@ -62,12 +62,15 @@ struct Tree {
     add_run(registrar);
     add_serve(registrar);
     add_import(registrar);
+    add_export(registrar);
     add_pull(registrar);
     add_quantize(registrar);
     add_store(registrar);
     add_server(registrar);
     add_key(registrar);
     add_seal(registrar);
+    add_policy(registrar);
+    add_backup(registrar);
     add_tokenize(registrar);
     add_route(registrar);
     add_eval(registrar);

@@ -11,8 +11,10 @@
 #include "interrupts.h"
 #include "keyring.h"
 #include "local_model.h"
+#include "model_facts_text.h"
 #include "output.h"
 #include "pull_settings.h"
+#include "transport.h"
 
 namespace holdfast::cli {
 namespace {
@@ -82,15 +84,26 @@ std::string name_of(const PullFlags& flags, const fetch::Source& source) {
 }
 
 Result<registry::ModelRecord> import_pulled(const Work& work, const fetch::Source& source,
-                                            const std::string& path, bool* was_there) {
+                                            const std::string& path,
+                                            std::optional<registry::Provenance> provenance,
+                                            bool* was_there) {
   ImportFlags import;
   import.name = name_of(work.flags, source);
   import.template_name = work.flags.template_name;
+  import.provenance = std::move(provenance);
   import.cancel = &work.cancel;
   import.on_progress = [&work](const importer::Progress& p) { work.progress.importing(p);
 };
 return import_path(work.context, work.store, path, import, was_there);
 }  // namespace
+
+registry::Provenance provenance_of(const Context& context, const fetch::Pulled& pulled) {
+  registry::Provenance provenance;
+  provenance.origin = {registry::OriginKind::kUrl, registry::url_to_record(pulled.url),
+                       pulled.revision};
+  provenance.imported = act_now(context);
+  return provenance;
+}
 
 Status report(const Work& work, const registry::ModelRecord& model, const fetch::Pulled& pulled,
               bool was_there) {
@@ -127,8 +140,9 @@ Result<registry::ModelRecord> fetch_and_import(const Work& work, const fetch::So
   HF_TRY_ASSIGN(fetch::Pulled pulled, fetch::pull(fs, source, options));
   work.progress.step("verifying signature");
   bool was_there = false;
-  HF_TRY_ASSIGN(const registry::ModelRecord model,
-                import_pulled(work, source, pulled.path, &was_there));
+  HF_TRY_ASSIGN(
+      const registry::ModelRecord model,
+      import_pulled(work, source, pulled.path, provenance_of(work.context, pulled), &was_there));
   work.progress.step("writing manifest");
   HF_TRY(report(work, model, pulled, was_there));
   // The model is there: files that stay behind only take room.
@@ -138,11 +152,17 @@ Result<registry::ModelRecord> fetch_and_import(const Work& work, const fetch::So
   return model;
 }
 
-// A local file or bundle: as `import` does it.
+// A local file or bundle: as `import` does it. A sealed bundle's passphrase is asked for there.
 Result<registry::ModelRecord> import_local(const Work& work, const fetch::Source& source) {
   bool was_there = false;
+  if (looks_like_bundle(source.path)) {
+    HF_TRY_ASSIGN(ImportedBundle done, import_bundle(work.context, work.store, source.path,
+                                                     work.flags.name, SecretFlags()));
+    HF_TRY(report(work, done.model, {}, done.was_there));
+    return std::move(done.model);
+  }
   HF_TRY_ASSIGN(const registry::ModelRecord model,
-                import_pulled(work, source, source.path, &was_there));
+                import_pulled(work, source, source.path, std::nullopt, &was_there));
   HF_TRY(report(work, model, {}, was_there));
   return model;
 }
