@@ -43,30 +43,35 @@ std::string hub_home(const Context& context) {
   return cache + "/huggingface";
 }
 
-Result<std::string> read_token(const std::string& path) {
+using Token = observe::SecretText;
+
+Result<Token> read_token(const std::string& path) {
   platform::PosixFileSystem fs;
-  HF_TRY_ASSIGN(const Bytes bytes, platform::read_file(fs, path, kTokenBytesMax));
+  HF_TRY_ASSIGN(Bytes bytes, platform::read_file(fs, path, kTokenBytesMax));
   std::string token(as_string_view(bytes));
+  observe::wipe_memory(bytes.data(), bytes.size());
   while (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' '))
     token.pop_back();
-  return token;
+  return Token(std::move(token));
 }
 
 // Of a file that was named, or of the hub's variables and files, in its order.
-Result<std::string> find_token(const Context& context, const PullFlags& flags,
-                               const fetch::Source& source) {
+Result<Token> find_token(const Context& context, const PullFlags& flags,
+                         const fetch::Source& source) {
   if (!flags.token_file.empty()) return read_token(flags.token_file);
-  if (source.kind != fetch::SourceKind::kHub) return std::string();
-  if (std::string token = variable(context, "HF_TOKEN"); !token.empty()) return token;
+  if (source.kind != fetch::SourceKind::kHub) return Token();
+  if (std::string token = variable(context, "HF_TOKEN"); !token.empty())
+    return Token(std::move(token));
   std::string path = variable(context, "HF_TOKEN_PATH");
   if (path.empty()) path = hub_home(context) + "/token";
   auto token = read_token(path);
-  if (!token.ok() && token.error().code() == ErrorCode::kNotFound) return std::string();
+  if (!token.ok() && token.error().code() == ErrorCode::kNotFound) return Token();
   return token;
 }
 
-Status check_token(const std::string& token) {
-  const bool plain = std::ranges::all_of(token, [](char c) { return c > 0x20 && c < 0x7f; });
+Status check_token(const Token& token) {
+  const bool plain =
+      std::ranges::all_of(token.reveal(), [](char c) { return c > 0x20 && c < 0x7f; });
   if (plain) return ok_status();
   return invalid_argument("the token has characters that no token has")
       .with_hint("the file holds the token alone, on one line");

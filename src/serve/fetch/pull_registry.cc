@@ -32,7 +32,7 @@ Status log_in(Web& web, const Url& registry, const std::string& repository,
   HF_TRY_ASSIGN(const Answer answer, web.ask({*realm, false, false, false, {}}));
   if (answer.status != 200) return error_of_status(answer);
   HF_TRY_ASSIGN(std::string token, parse_token(answer.body));
-  web.use_token(registry.origin(), std::move(token));
+  web.use_token(registry.origin(), observe::SecretText(std::move(token)));
   return ok_status();
 }
 

@@ -54,12 +54,12 @@ Error error_of_status(const Answer& answer) {
 Fields Web::credential_for(const Url& url) const {
   const Origin origin = url.origin();
   if (const auto given = tokens_.find(origin.text()); given != tokens_.end())
-    return {{"Authorization", "Bearer " + given->second}};
+    return {{"Authorization", "Bearer " + given->second.reveal()}};
   if (options_.token.empty() || !(origin == options_.token_origin)) return {};
-  return {{"Authorization", "Bearer " + options_.token}};
+  return {{"Authorization", "Bearer " + options_.token.reveal()}};
 }
 
-void Web::use_token(const Origin& origin, std::string token) {
+void Web::use_token(const Origin& origin, observe::SecretText token) {
   tokens_[origin.text()] = std::move(token);
 }
 

@@ -40,7 +40,7 @@ class Web {
   // The credential, at its own origin; nothing elsewhere.
   Fields credential_for(const Url& url) const;
   // A token that a registry gave: for that origin, in place of the user's.
-  void use_token(const Origin& origin, std::string token);
+  void use_token(const Origin& origin, observe::SecretText token);
   Result<Url> follow(const Url& from, std::string_view location) const;
 
   const PullOptions& options() const { return options_; }
@@ -53,7 +53,7 @@ class Web {
   const PullOptions& options_;
   const Url source_;
   std::map<std::string, std::unique_ptr<Link>> links_;  // by the text of their origin
-  std::map<std::string, std::string> tokens_;
+  std::map<std::string, observe::SecretText> tokens_;
   std::uint32_t next_id_ = 1;
 };
 

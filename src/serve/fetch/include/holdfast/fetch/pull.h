@@ -14,6 +14,7 @@
 #include "holdfast/fetch/link.h"
 #include "holdfast/fetch/policy.h"
 #include "holdfast/fetch/source.h"
+#include "holdfast/observe/secret.h"
 #include "holdfast/platform/filesystem.h"
 
 namespace holdfast::fetch {
@@ -33,7 +34,7 @@ struct PullOptions {
       connect;
   std::string directory;  // of all pulls; created
   // Sent to exactly that origin, and nowhere else.
-  std::string token;
+  observe::SecretText token;
   Origin token_origin;
   // Blobs of a Hugging Face cache ("<cache>/models--org--repo/blobs"); empty: none are reused.
   std::string hub_cache;
