@@ -185,7 +185,8 @@ Status Download::pump() {
 }
 
 Status Download::fetch_missing() {
-  while (!complete()) {
+  // The end of the last request counts too: only then its digest is compared.
+  while (!complete() || !flights_.empty()) {
     HF_TRY(check_cancel());
     HF_TRY(launch());
     HF_TRY(pump());

@@ -320,6 +320,16 @@ TEST_F(DownloadTest, WrongBytesWithADigestCostTheirShardOnly) {
   EXPECT_EQ(again(), kShardBytes);
 }
 
+// Its pieces are all there before its end is told.
+TEST_F(DownloadTest, WrongBytesInTheLastAnswerToo) {
+  stub_.digests = true;
+  options_.parts = 1;
+  stub_.faults = {{}, {}, {.flip_at = 1'000'000}};
+  ASSERT_TRUE(run().ok());
+  expect_whole();
+  EXPECT_EQ(again(), stub_.content.size() - 2 * kShardBytes);
+}
+
 TEST_F(DownloadTest, WrongBytesWithADigestThreeTimesStop) {
   stub_.digests = true;
   for (int i = 0; i < 20; ++i) stub_.faults.push_back({.flip_at = 4'000'000});
