@@ -11,13 +11,14 @@ CMAKE = """cmake_minimum_required(VERSION 3.25)
 project(small LANGUAGES CXX)
 enable_testing()
 add_executable(sum_test sum_test.cc)
+target_compile_options(sum_test PRIVATE -Wall -Wextra -Werror)
 add_test(NAME sum_test.adds COMMAND sum_test)
 add_test(NAME sum_test.broken COMMAND ${CMAKE_COMMAND} -E false)
 """
 PRESETS = """{"version": 6, "configurePresets": [{"name": "ci", "generator": "Ninja",
 "binaryDir": "${sourceDir}/build/ci"}]}"""
 SOURCE = """int sum(int a, int b) { return a + b; }
-int unused(int a) { return a - 1; }
+int other(int a) { return a - 1; }
 int main() { return sum(2, 3) == 5 ? 0 : 1; }
 """
 
@@ -57,6 +58,10 @@ class Mutants(unittest.TestCase):
             self.assertRegex(done.stdout, f"(?m){line}")
         self.assertIn("3 mutants: 1 killed, 1 survived, 1 did not build", done.stdout)
         self.assertEqual((self.root / "build" / "mutants" / "sum_test.cc").read_text(), SOURCE, "the copy was left broken")
+
+    def test_what_becomes_unused_is_no_error(self):
+        done = self.run_with(mutant("unused", "a + b", "a"))
+        self.assertIn("1 killed", done.stdout, done.stderr)
 
     def test_all_killed(self):
         done = self.run_with(KILLED + SURVIVES, "killed")
