@@ -24,6 +24,18 @@ def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
+def fetchers():
+    """Pids of the fetchers that this test's commands started, whoever is their parent now."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.path.realpath(f"/proc/{entry}/exe") == os.path.realpath(os.path.join(os.path.dirname(HOLDFAST), "holdfast-fetcher")):
+                found.append(int(entry))
+        except OSError:
+            pass
+    return found
+
+
 class PullCase(Bare):
     def setUp(self):
         self.data = tempfile.mkdtemp(dir=self.root)
@@ -409,7 +421,7 @@ class Cuts(PullCase):
         hub = self.big()
         hub.rate = 4 * MIB
         rng = random.Random(2)
-        kills = 0
+        kills, seen = 0, False
         while kills < 20:
             before = hub.bytes_sent
             process = subprocess.Popen([HOLDFAST, *self.arguments(hub), "--store.seal", "off"], env=self.environment,
@@ -420,10 +432,16 @@ class Cuts(PullCase):
                 time.sleep(0.005)
             if process.poll() is not None:
                 break
+            seen = seen or bool(fetchers())
             process.kill()
             process.communicate()
             kills += 1
         self.assertEqual(kills, 20)
+        self.assertTrue(seen)
+        deadline = time.monotonic() + 10
+        while fetchers() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual(fetchers(), [])  # each ends with the process that started it
         hub.rate = 0
         self.whole(hub)
         again = hub.bytes_sent - len(self.content)

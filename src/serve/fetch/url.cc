@@ -120,10 +120,10 @@ bool has_odd_slashes(std::string_view text) {
 
 // The authority as it was written: libcurl decodes percent signs in it, others do not.
 bool has_encoded_authority(std::string_view text) {
-  const std::size_t start = text.find("//");
-  if (start == std::string_view::npos) return false;
-  return text.substr(start + 2, text.find_first_of("/?#", start + 2) - start - 2).find('%') !=
-         std::string_view::npos;
+  const std::size_t mark = text.find_first_of(":/?#");
+  if (mark != std::string_view::npos && text[mark] == ':') text.remove_prefix(mark + 1);
+  if (!text.starts_with("//")) return false;
+  return text.substr(2, text.find_first_of("/?#", 2) - 2).find('%') != std::string_view::npos;
 }
 
 }  // namespace
@@ -157,8 +157,7 @@ Result<Url> resolve_url(const Url& base, std::string_view reference) {
   HF_TRY(check_text(reference));
   if (reference.empty()) return bad_url("it is empty");
   if (has_odd_slashes(reference)) return bad_url("its slashes are not those of a URL");
-  if (has_encoded_authority(reference.substr(0, reference.find_first_of("?#"))))
-    return bad_url("the host has a percent sign");
+  if (has_encoded_authority(reference)) return bad_url("the host has a percent sign");
   const Handle handle(curl_url());
   if (!handle) return exhausted("out of memory");
   const std::string start = base.text();

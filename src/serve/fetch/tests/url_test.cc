@@ -111,6 +111,8 @@ TEST(Url, ReferencesMeanWhatTheStandardSays) {
   };
   EXPECT_EQ(at("/x/y?z=1"), "https://example.org/x/y?z=1");
   EXPECT_EQ(at("c"), "https://example.org/a/c");
+  EXPECT_EQ(at("/x//y%20z"), "https://example.org/x//y%20z");
+  EXPECT_EQ(at("https://cdn.org/x?u=https://%61"), "https://cdn.org/x?u=https://%61");
   EXPECT_EQ(at("//cdn.example.org/x"), "https://cdn.example.org/x");
   EXPECT_EQ(at("https://cdn.example.org/x?sig=%2F#part"), "https://cdn.example.org/x?sig=%2F");
   EXPECT_EQ(at("http://other.org/"), "http://other.org/");  // policy refuses it, not the parser
