@@ -9,6 +9,7 @@
 #include "keyring.h"
 #include "model_facts_text.h"
 #include "output.h"
+#include "signatures.h"
 #include "transport.h"
 
 namespace holdfast::cli {
@@ -89,6 +90,7 @@ Result<ImportedBundle> import_bundle(const Context& context, registry::Store& st
   import.publication.variant = bundle.record().variant;
   import.publication.facts = bundle.record().facts;
   import.publication.provenance = provenance_of(context, bundle, path);
+  HF_TRY(apply_bundle_signature(context, bundle.header(), bundle.signature(), import.publication));
   import.file = file.get();
   import.offset = bundle.pack().offset;
   import.length = bundle.pack().size;
@@ -103,6 +105,7 @@ Result<ImportedBundle> import_bundle(const Context& context, registry::Store& st
 };
 HF_TRY_ASSIGN(importer::PackImportResult result, importer::import_pack(store, std::move(import)));
 bar.finish();
+HF_TRY(sign_if_unsigned(context, store, result.model, custody.get()));
 return ImportedBundle{std::move(result.model), to_hex(bundle.digest()), result.was_there,
                       result.bytes_kept};
 }  // namespace holdfast::cli
