@@ -64,6 +64,7 @@ struct Tree {
     add_import(registrar);
     add_export(registrar);
     add_sign(registrar);
+    add_pull(registrar);
     add_quantize(registrar);
     add_store(registrar);
     add_server(registrar);

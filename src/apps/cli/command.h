@@ -45,6 +45,7 @@ void add_export(Registrar& r);
 void add_sign(Registrar& r);    // sign, verify
 void add_backup(Registrar& r);  // backup, restore
 void add_policy(Registrar& r);
+void add_pull(Registrar& r);
 void add_quantize(Registrar& r);
 void add_store(Registrar& r);  // ls, show, rm, cp
 void add_tokenize(Registrar& r);

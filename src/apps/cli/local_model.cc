@@ -88,6 +88,8 @@ Result<registry::ModelRecord> import_path(const Context& context, registry::Stor
     bar.update(p.done_bytes, p.total_bytes);
   };
   options.model_version = flags.model_version;
+  if (flags.on_progress) options.on_progress = flags.on_progress;
+  options.cancel = flags.cancel;
   std::unique_ptr<custody::Custody> custody;
   std::optional<HolderPackKeys> keys;
   if (!flags.unsealed) {

@@ -1,6 +1,7 @@
 // A model named on the command line: a name in the store, or a GGUF file that is imported first.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include "context.h"
 #include "holdfast/backend/engine_process.h"
 #include "holdfast/base/result.h"
+#include "holdfast/importer/importer.h"
 #include "holdfast/registry/store.h"
 #include "holdfast/vault/pack_reader.h"
 
@@ -31,6 +33,9 @@ struct ImportFlags {
   std::uint64_t model_version = 0;
   // Where the file is from, if not from the path that it has now.
   std::optional<registry::Provenance> provenance = {};
+  // In place of a progress bar.
+  std::function<void(const importer::Progress&)> on_progress = {};
+  const std::atomic<bool>* cancel = nullptr;
 };
 
 // Imports with a progress bar. The result tells whether it was there before.

@@ -137,6 +137,9 @@ void Gateway::Impl::add_routes() {
   add("GET", "/holdfast/v1/models/{id}", &Impl::manage_model);
   add("POST", "/holdfast/v1/models/{id}/load", &Impl::manage_load);
   add("POST", "/holdfast/v1/models/{id}/unload", &Impl::manage_unload);
+  // Only an administrator's command has a way out (docs/adr/0055-one-fetcher-per-origin.md).
+  for (const char* path : {"/api/pull", "/holdfast/v1/pulls"})
+    add("POST", path, &Impl::refuse_pull);
   add("GET", "/holdfast/v1/engines", &Impl::manage_engines);
   add("GET", "/holdfast/v1/routes", &Impl::manage_routes);
   add("GET", "/holdfast/v1/config", &Impl::show_config);

@@ -75,6 +75,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   void manage_model(const RequestPtr& request, const WriterPtr& writer);
   void manage_load(const RequestPtr& request, const WriterPtr& writer);
   void manage_unload(const RequestPtr& request, const WriterPtr& writer);
+  void refuse_pull(const RequestPtr& request, const WriterPtr& writer);
   void manage_engines(const RequestPtr& request, const WriterPtr& writer);
   void show_config(const RequestPtr& request, const WriterPtr& writer);
   void reload_config(const RequestPtr& request, const WriterPtr& writer);

@@ -155,6 +155,12 @@ void Gateway::Impl::manage_load(const RequestPtr& request, const WriterPtr& writ
                        }));
 }
 
+void Gateway::Impl::refuse_pull(const RequestPtr& request, const WriterPtr& writer) {
+  send_error(*request, *writer,
+             permission_denied("This server pulls no models: it has no way out. An administrator "
+                               "does, with the command: holdfast pull SOURCE"));
+}
+
 void Gateway::Impl::manage_unload(const RequestPtr& request, const WriterPtr& writer) {
   const std::string& name = request->path_params.front();
   const auto model = find_model(caller_of(*request), name);

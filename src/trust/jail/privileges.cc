@@ -23,6 +23,8 @@ constexpr unsigned long kMdweNoInherit = 2;  // Linux 6.6
 // Control socket, pack or input, output, standard streams, and a few for poll and event
 // descriptors.
 constexpr rlim_t kDescriptorsMax = 32;
+// Besides a connection for each part of a file.
+constexpr rlim_t kDescriptorsOfFetcherMax = 128;
 
 Missing leave_root_user() {
   if (::geteuid() != 0 && ::getuid() != 0) return std::nullopt;
@@ -88,7 +90,9 @@ Missing set_resource_limits(const Profile& profile, bool own_user_namespace) {
   ::signal(SIGXFSZ, SIG_IGN);
   Missing missing;
   set_limit(RLIMIT_CORE, 0, missing, "RLIMIT_CORE");
-  set_limit(RLIMIT_NOFILE, kDescriptorsMax, missing, "RLIMIT_NOFILE");
+  set_limit(RLIMIT_NOFILE,
+            profile.kind == ProfileKind::kFetcher ? kDescriptorsOfFetcherMax : kDescriptorsMax,
+            missing, "RLIMIT_NOFILE");
   set_limit(RLIMIT_MSGQUEUE, 0, missing, "RLIMIT_MSGQUEUE");
   if (profile.file_bytes_max) {
     set_limit(RLIMIT_FSIZE, *profile.file_bytes_max, missing, "RLIMIT_FSIZE");

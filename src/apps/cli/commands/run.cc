@@ -3,6 +3,7 @@
 
 #include "../command.h"
 #include "../output.h"
+#include "../pull_model.h"
 #include "../repl.h"
 #include "../session.h"
 #include "../standard_input.h"
@@ -137,6 +138,7 @@ Status talk(Context& context, const std::string& model, const AnswerFlags& flags
 }
 
 Status run_command(Context& context, RunFlags& f) {
+  HF_TRY_ASSIGN(f.model, pull_if_absent(context, f.model));
   HF_TRY_ASSIGN(const std::string prompt, whole_prompt(f.prompt));
   if (!prompt.empty()) return run_once(context, f, prompt);
   if (!f.prompt.empty() || ::isatty(STDIN_FILENO) != 1) {
@@ -151,7 +153,8 @@ Status run_command(Context& context, RunFlags& f) {
 void add_run(Registrar& r) {
   auto flags = std::make_shared<RunFlags>();
   CLI::App& run = r.add("run", "Answer a prompt, or open a chat without one");
-  run.add_option("MODEL", flags->model, "Name of a model, or a GGUF file (imported first)")
+  run.add_option("MODEL", flags->model,
+                 "Name of a model, a GGUF file (imported first), or a source to pull from")
       ->required();
   run.add_option("PROMPT", flags->prompt,
                  "The prompt; what is piped to standard input is appended, or is the prompt");

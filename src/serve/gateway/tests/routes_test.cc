@@ -132,6 +132,16 @@ TEST_F(RoutesTest, HealthWaitsForModelsLoadedAtStart) {
   EXPECT_EQ(get("/health").status, 503);
 }
 
+// Whoever asks: only the command has a way out.
+TEST_F(RoutesTest, PullsAreRefused) {
+  start();
+  for (const char* path : {"/api/pull", "/holdfast/v1/pulls"}) {
+    const auto refused = ask("POST", path, "{\"model\": \"x\"}");
+    EXPECT_EQ(refused.status, 403);
+    EXPECT_NE(refused.body.find("holdfast pull"), std::string::npos) << path;
+  }
+}
+
 TEST_F(RoutesTest, ManagementLists) {
   start();
   const Answer models = get("/holdfast/v1/models");

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "holdfast/crypto/constant_time.h"
+#include "holdfast/crypto/git_blob.h"
 #include "holdfast/crypto/sha256.h"
 
 namespace holdfast::crypto {
@@ -39,6 +40,12 @@ TEST(ConstantTimeEqual, ComparesLengthAndBytes) {
   EXPECT_TRUE(constant_time_equal(as_bytes_view("abc"), as_bytes_view("abc")));
   EXPECT_FALSE(constant_time_equal(as_bytes_view("abc"), as_bytes_view("abd")));
   EXPECT_FALSE(constant_time_equal(as_bytes_view("abc"), as_bytes_view("ab")));
+}
+
+// `git hash-object --stdin`.
+TEST(GitBlob, IsWhatGitSays) {
+  EXPECT_EQ(git_blob_id({}), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+  EXPECT_EQ(git_blob_id(as_bytes_view("hello\n")), "ce013625030ba8dba906f756967f9e9ca394464a");
 }
 
 }  // namespace
