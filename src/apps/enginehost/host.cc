@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "draft.h"
+#include "holdfast/jail/egress.h"
 #include "holdfast/jail/jail.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/model/importance.h"
@@ -433,6 +434,13 @@ constexpr int kBoardFd = 6;
 constexpr int kKeysFd = 7;
 constexpr int kDraftKeysFd = 8;
 
+jail::Profile engine_profile(std::vector<int> keep_fds) {
+  jail::Profile profile;
+  profile.kind = jail::ProfileKind::kEngine;
+  profile.keep_fds = std::move(keep_fds);
+  return profile;
+}
+
 // Nothing falls back in silence.
 void say_what_fell_back(const LoadConfig& config, const LoadedModel& loaded) {
   if (config.load == LoadMode::kMap && loaded.load == LoadMode::kRead) {
@@ -475,12 +483,17 @@ std::unique_ptr<LoadedModel> load(wire::Channel& channel, const jail::JailReport
 
 }  // namespace
 
+int probe_engine(std::string_view attempt, std::string_view targets) {
+  return jail::answer_egress_probe(attempt, targets, [](std::vector<int> keep_fds) {
+    return jail::enter_jail(engine_profile(std::move(keep_fds))).ok();
+  });
+}
+
 int run_engine(const HostOptions& options) {
   // Asks for registers by a system call that the jail refuses; what it found is kept.
   platform::CpuFeatures::detect();
-  jail::Profile profile;
-  profile.kind = jail::ProfileKind::kEngine;
-  profile.keep_fds = {options.control_fd, kPackFd, kDraftPackFd, kBoardFd, kKeysFd, kDraftKeysFd};
+  const jail::Profile profile = engine_profile(
+      {options.control_fd, kPackFd, kDraftPackFd, kBoardFd, kKeysFd, kDraftKeysFd});
   // While there are privileges to do so.
   platform::raise_locked_memory_limit();
   const auto report = jail::enter_jail(profile);

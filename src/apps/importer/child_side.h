@@ -46,4 +46,9 @@ Result<std::vector<std::unique_ptr<platform::File>>> open_inherited(
 // of memory that follow from the sizes of the inputs.
 jail::Profile child_profile(unsigned n_inputs, std::uint64_t& source_bytes);
 
+// Those of each kind of child, with its limits of time and file size.
+jail::Profile import_profile(unsigned n_parts);
+jail::Profile quantize_profile(unsigned n_inputs);
+jail::Profile reseal_profile();
+
 }  // namespace holdfast::importer

@@ -43,6 +43,8 @@ constexpr std::uint64_t kPackOverheadBytes = 256 * kMiB;  // tokenizer tables, i
 constexpr std::uint64_t kPackBytesPerCpuSecond = 16 * kMiB;
 constexpr std::chrono::seconds kCpuTimeBase{60};
 
+}  // namespace
+
 jail::Profile import_profile(unsigned n_parts) {
   std::uint64_t source_bytes = 0;
   jail::Profile profile = child_profile(n_parts, source_bytes);
@@ -50,8 +52,6 @@ jail::Profile import_profile(unsigned n_parts) {
   profile.file_bytes_max = kPackGrowthMax * source_bytes + kPackOverheadBytes;
   return profile;
 }
-
-}  // namespace
 
 Status run_import_jailed(unsigned n_parts) {
   HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(import_profile(n_parts)));

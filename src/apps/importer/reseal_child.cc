@@ -64,6 +64,8 @@ Result<std::string> reseal_inherited(const std::string& text, wire::Channel& cha
 constexpr std::uint64_t kBytesPerCpuSecond = 16 * kMiB;
 constexpr std::chrono::seconds kCpuTimeBase{60};
 
+}  // namespace
+
 jail::Profile reseal_profile() {
   std::uint64_t source_bytes = 0;
   jail::Profile profile = child_profile(1, source_bytes);
@@ -71,8 +73,6 @@ jail::Profile reseal_profile() {
   profile.file_bytes_max = source_bytes + kMiB;
   return profile;
 }
-
-}  // namespace
 
 Status run_reseal_jailed() {
   HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(reseal_profile()));

@@ -43,9 +43,10 @@ struct LandlockResult {
 };
 // The port is the only one that can be connected to; 0: none.
 LandlockResult restrict_with_landlock(std::uint16_t connect_port = 0);
-// TCP connections to these ports only, abstract unix sockets and signals within the process and its
-// children; nothing else.
-LandlockResult restrict_connections(const std::vector<std::uint16_t>& tcp_ports);
+// TCP connections to these ports only and listeners on that one (0: any free one), abstract unix
+// sockets and signals within the process and its children; nothing else.
+LandlockResult restrict_connections(const std::vector<std::uint16_t>& tcp_ports,
+                                    std::uint16_t listen_port);
 
 Missing forbid_new_privileges();
 enum class Inherited : bool { kNo, kYes };  // by children

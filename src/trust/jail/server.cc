@@ -23,7 +23,7 @@ void limit_connections(const ServerProfile& profile, JailReport& report) {
          "a program of an upstream listens on a port chosen at its start");
     return;
   }
-  const LandlockResult landlock = restrict_connections(profile.tcp_ports);
+  const LandlockResult landlock = restrict_connections(profile.tcp_ports, profile.listen_port);
   note(report, Layer::k_landlock, landlock.missing,
        "ABI " + std::to_string(landlock.abi) + ", " + describe_ports(profile));
 }
