@@ -26,6 +26,18 @@ inline constexpr bool kSanitizerBuild = false;
 
 using Missing = std::optional<std::string>;
 
+// A test asked for a system without the layer. Never in a release.
+template <typename AnyProfile>
+bool is_left_out([[maybe_unused]] const AnyProfile& profile, [[maybe_unused]] Layer layer) {
+#ifdef HOLDFAST_TEST_HOOKS
+  for (const Layer left_out : profile.left_out) {
+    if (left_out == layer) return true;
+  }
+#endif
+  return false;
+}
+inline const Missing kLeftOut = "left out for a test";
+
 // The text of errno after a failed call: "unshare: Operation not permitted".
 std::string errno_reason(const char* call);
 

@@ -18,6 +18,7 @@ std::string describe_ports(const ServerProfile& profile) {
 
 // Programs of others listen where the kernel finds a free port.
 void limit_connections(const ServerProfile& profile, JailReport& report) {
+  if (is_left_out(profile, Layer::k_landlock)) return note(report, Layer::k_landlock, kLeftOut);
   if (profile.runs_programs) {
     note(report, Layer::k_landlock,
          "a program of an upstream listens on a port chosen at its start");
@@ -30,6 +31,7 @@ void limit_connections(const ServerProfile& profile, JailReport& report) {
 
 // Without the newer flag, programs of others would inherit it, and those that make code would end.
 Missing forbid_code(const ServerProfile& profile) {
+  if (is_left_out(profile, Layer::k_write_xor_execute)) return kLeftOut;
   if (!forbid_write_and_execute(Inherited::kNo)) return std::nullopt;
   if (profile.runs_programs)
     return "this kernel can only forbid it to programs of upstreams as well";

@@ -24,6 +24,10 @@ struct ServerProfile {
   // inherit what is taken away here, and may have to make code.
   bool runs_programs = false;
 
+#ifdef HOLDFAST_TEST_HOOKS
+  std::vector<Layer> left_out;  // as in Profile: landlock, write_xor_execute
+#endif
+
   bool uses_tcp() const { return runs_programs || !tcp_ports.empty(); }
   bool operator==(const ServerProfile&) const = default;
 };
