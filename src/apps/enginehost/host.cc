@@ -17,6 +17,7 @@
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/cpu.h"
 #include "holdfast/platform/entropy.h"
+#include "holdfast/platform/secret_memory.h"
 #include "holdfast/runtime/engine.h"
 #include "holdfast/runtime/prompt.h"
 #include "load.h"
@@ -425,6 +426,9 @@ json::Value sandbox_json(const jail::JailReport& report) {
   return layers;
 }
 
+// Keys of a model and of its draft, with their copies. Further ones lie in locked pages.
+constexpr std::size_t kSecretPieces = 16;
+
 // Descriptors that the gateway hands over: the pack, the draft model's pack where there is one, and
 // the memory in which engines show that they compute.
 constexpr int kPackFd = 4;
@@ -492,10 +496,11 @@ int probe_engine(std::string_view attempt, std::string_view targets) {
 int run_engine(const HostOptions& options) {
   // Asks for registers by a system call that the jail refuses; what it found is kept.
   platform::CpuFeatures::detect();
-  const jail::Profile profile = engine_profile(
-      {options.control_fd, kPackFd, kDraftPackFd, kBoardFd, kKeysFd, kDraftKeysFd});
+  const jail::Profile profile =
+      engine_profile({options.control_fd, kPackFd, kDraftPackFd, kBoardFd, kKeysFd, kDraftKeysFd});
   // While there are privileges to do so.
   platform::raise_locked_memory_limit();
+  platform::reserve_secret_memory(kSecretPieces);
   const auto report = jail::enter_jail(profile);
   if (!report.ok()) {
     std::fprintf(stderr, "holdfast-engine: %s\n", report.error().to_string().c_str());

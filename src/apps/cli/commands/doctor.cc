@@ -20,6 +20,7 @@
 #include "holdfast/platform/cpu.h"
 #include "holdfast/platform/filesystem.h"
 #include "holdfast/platform/machine_state.h"
+#include "holdfast/platform/secret_memory.h"
 
 namespace holdfast::cli {
 
@@ -251,6 +252,17 @@ void check_other_sandboxes(const Context& context, Findings& out) {
   }
 }
 
+// Engines make it before their sandbox closes, so what this process gets is what they have.
+void check_secret_memory(Findings& out) {
+  const auto memory = platform::SecretMemory::allocate(1);
+  const auto kind = memory.ok() ? memory->kind() : platform::SecretMemoryKind::kNotLocked;
+  const bool locked = kind != platform::SecretMemoryKind::kNotLocked;
+  out.push_back(
+      {"memory of keys", locked ? Verdict::kOk : Verdict::kWarn,
+       std::string(platform::secret_memory_kind_name(kind)) + ", in the key holder and in engines",
+       locked ? "" : "raise the limit on locked memory (ulimit -l, LimitMEMLOCK=)"});
+}
+
 void check_store(const Context& context, Findings& out) {
   if (const auto program = engine_program(); !program.ok()) {
     out.push_back(
@@ -432,6 +444,7 @@ void add_doctor(Registrar& r) {
     check_clock(out);
     if (flags->limits) HF_TRY(check_limits(context, out));
     out.insert(out.end(), findings.begin(), findings.end());
+    check_secret_memory(out);
     check_store(context, out);
     check_keyring(context, out);
     check_server(context, out);

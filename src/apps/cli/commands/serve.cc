@@ -99,6 +99,13 @@ Result<observe::LogOptions> log_options(const config::Settings& s) {
   return o;
 }
 
+constexpr std::size_t kMemoryLogBytes = 4u << 20;
+
+std::unique_ptr<observe::LogSink> log_sink(const config::Settings& s) {
+  if (is_classified(s)) return std::make_unique<observe::RingLogSink>(kMemoryLogBytes);
+  return std::make_unique<observe::FdLogSink>(STDERR_FILENO);
+}
+
 gateway::MetricsOptions metrics_options(const config::Settings& s) {
   gateway::MetricsOptions o;
   o.enabled = s.flag(Setting::metrics_enabled);
@@ -122,8 +129,8 @@ class ServerProcess {
   ServerProcess(const Context& context, const ServeFlags& flags, observe::LogOptions log)
       : context_(context),
         flags_(flags),
-        sink_(STDERR_FILENO),
-        logger_(sink_, platform::system_clock(), log),
+        sink_(log_sink(context.settings)),
+        logger_(*sink_, platform::system_clock(), log),
         metrics_(series_max(context.settings)) {}
 
   Status run();
@@ -158,7 +165,7 @@ class ServerProcess {
 
   const Context& context_;
   const ServeFlags& flags_;
-  observe::FdLogSink sink_;
+  std::unique_ptr<observe::LogSink> sink_;
   observe::Logger logger_;
   observe::Registry metrics_;
   platform::SystemEntropy entropy_;
@@ -589,6 +596,12 @@ Status ServerProcess::close_sandbox() {
 }
 
 void ServerProcess::say_degraded() {
+  // docs/adr/0054-strict-profiles.md
+  if (is_strict(context_.settings)) {
+    logger_.warn("profile.incomplete",
+                 {{"profile", context_.settings.text(Setting::server_profile)},
+                  {"missing", "an audit log with two sinks"}});
+  }
   auto& family =
       metrics_.gauge("holdfast_sandbox_degraded",
                      "1 where this system withholds the layer of the sandbox.", {"layer"});
