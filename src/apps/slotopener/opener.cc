@@ -162,8 +162,9 @@ int run_opener(std::span<const std::string> arguments) {
 }
 
 int probe_opener(std::string_view attempt, std::string_view targets) {
-  return jail::answer_egress_probe(
-      attempt, targets, [](std::vector<int> keep_fds) { return confine(std::move(keep_fds)).ok(); });
+  return jail::answer_egress_probe(attempt, targets, [](std::vector<int> keep_fds) {
+    return confine(std::move(keep_fds)).ok();
+  });
 }
 
 }  // namespace holdfast::slotopener

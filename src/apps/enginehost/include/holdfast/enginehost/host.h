@@ -15,8 +15,8 @@ struct HostOptions {
 // jail before it reads anything. The calling thread becomes the engine's loop.
 int run_engine(const HostOptions& options);
 
-// Instead of the engine: enters its jail and makes one attempt to reach the network (jail/egress.h).
-// The exit status.
+// Instead of the engine: enters its jail and makes one attempt to reach the network
+// (jail/egress.h). The exit status.
 int probe_engine(std::string_view attempt, std::string_view targets);
 
 }  // namespace holdfast::enginehost

@@ -55,8 +55,8 @@ class SecretMemory {
   SecretMemoryKind kind_ = SecretMemoryKind::kNotLocked;
 };
 
-// Makes pieces of one page each, which allocate() takes first for what fits: before a sandbox closes
-// that has no memfd_secret. What cannot be made is left to allocate(). Thread-safe.
+// Makes pieces of one page each, which allocate() takes first for what fits: before a sandbox
+// closes that has no memfd_secret. What cannot be made is left to allocate(). Thread-safe.
 void reserve_secret_memory(std::size_t pieces);
 
 // Overwrites, in a way that no optimiser removes.
