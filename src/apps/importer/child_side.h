@@ -42,6 +42,10 @@ Status serve_child(platform::UniqueFd control, std::string_view role,
 Result<std::vector<std::unique_ptr<platform::File>>> open_inherited(
     int first_fd, const std::vector<std::uint64_t>& sizes);
 
+// Keys of the pack that is written and of one that is read, with their copies: made before the jail
+// closes, which has no memfd_secret.
+inline constexpr std::size_t kSecretPieces = 16;
+
 // The jail of a child with `n_inputs` inputs, one output and perhaps keys: descriptors, and limits
 // of memory that follow from the sizes of the inputs.
 jail::Profile child_profile(unsigned n_inputs, std::uint64_t& source_bytes);

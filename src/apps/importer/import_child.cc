@@ -7,6 +7,7 @@
 #include "child_side.h"
 #include "convert.h"
 #include "holdfast/base/units.h"
+#include "holdfast/platform/secret_memory.h"
 #include "key_from_holder.h"
 #include "protocol.h"
 
@@ -54,6 +55,7 @@ jail::Profile import_profile(unsigned n_parts) {
 }
 
 Status run_import_jailed(unsigned n_parts) {
+  platform::reserve_secret_memory(kSecretPieces);
   HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(import_profile(n_parts)));
   return run_import(platform::UniqueFd(kControlFd));
 }

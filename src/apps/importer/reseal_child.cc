@@ -4,6 +4,7 @@
 #include "child_side.h"
 #include "holdfast/base/units.h"
 #include "holdfast/importer/import_child.h"
+#include "holdfast/platform/secret_memory.h"
 #include "holdfast/platform/slice_source.h"
 #include "holdfast/vault/resumable_seal.h"
 #include "key_from_holder.h"
@@ -75,6 +76,7 @@ jail::Profile reseal_profile() {
 }
 
 Status run_reseal_jailed() {
+  platform::reserve_secret_memory(kSecretPieces);
   HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(reseal_profile()));
   return serve_child(platform::UniqueFd(kControlFd), "resealer",
                      "not enough memory to seal the model", reseal_inherited);
