@@ -65,6 +65,8 @@ TEST_F(HostileEngineTest, EveryRequestEndsOnceWhateverItSends) {
   options_.engine_config.set("hostile_seed", 1);
   options_.engine_program = HOLDFAST_HOSTILE_ENGINE;
   options_.restart_backoff = std::chrono::milliseconds(1);
+  // One that falls silent within a request is ended by this.
+  options_.hang_timeout = std::chrono::milliseconds(500);
   std::uint64_t sent = 0, seed = 1;
   const std::uint64_t memory = platform::resident_bytes_of(::getpid());
   while (sent < messages_wanted()) {
