@@ -10,12 +10,14 @@
 #include <thread>
 
 #include "draft.h"
+#include "holdfast/jail/egress.h"
 #include "holdfast/jail/jail.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/model/importance.h"
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/cpu.h"
 #include "holdfast/platform/entropy.h"
+#include "holdfast/platform/secret_memory.h"
 #include "holdfast/runtime/engine.h"
 #include "holdfast/runtime/prompt.h"
 #include "load.h"
@@ -424,6 +426,9 @@ json::Value sandbox_json(const jail::JailReport& report) {
   return layers;
 }
 
+// Keys of a model and of its draft, with their copies. Further ones lie in locked pages.
+constexpr std::size_t kSecretPieces = 16;
+
 // Descriptors that the gateway hands over: the pack, the draft model's pack where there is one, and
 // the memory in which engines show that they compute.
 constexpr int kPackFd = 4;
@@ -432,6 +437,13 @@ constexpr int kBoardFd = 6;
 // Sockets that bring the keys of sealed packs.
 constexpr int kKeysFd = 7;
 constexpr int kDraftKeysFd = 8;
+
+jail::Profile engine_profile(std::vector<int> keep_fds) {
+  jail::Profile profile;
+  profile.kind = jail::ProfileKind::kEngine;
+  profile.keep_fds = std::move(keep_fds);
+  return profile;
+}
 
 // Nothing falls back in silence.
 void say_what_fell_back(const LoadConfig& config, const LoadedModel& loaded) {
@@ -475,14 +487,20 @@ std::unique_ptr<LoadedModel> load(wire::Channel& channel, const jail::JailReport
 
 }  // namespace
 
+int probe_engine(std::string_view attempt, std::string_view targets) {
+  return jail::answer_egress_probe(attempt, targets, [](std::vector<int> keep_fds) {
+    return jail::enter_jail(engine_profile(std::move(keep_fds))).ok();
+  });
+}
+
 int run_engine(const HostOptions& options) {
   // Asks for registers by a system call that the jail refuses; what it found is kept.
   platform::CpuFeatures::detect();
-  jail::Profile profile;
-  profile.kind = jail::ProfileKind::kEngine;
-  profile.keep_fds = {options.control_fd, kPackFd, kDraftPackFd, kBoardFd, kKeysFd, kDraftKeysFd};
+  const jail::Profile profile =
+      engine_profile({options.control_fd, kPackFd, kDraftPackFd, kBoardFd, kKeysFd, kDraftKeysFd});
   // While there are privileges to do so.
   platform::raise_locked_memory_limit();
+  platform::reserve_secret_memory(kSecretPieces);
   const auto report = jail::enter_jail(profile);
   if (!report.ok()) {
     std::fprintf(stderr, "holdfast-engine: %s\n", report.error().to_string().c_str());

@@ -38,6 +38,12 @@ int main(int argc, char** argv) {
     const holdfast::Status status = holdfast::importer::run_reseal_jailed();
     return status.ok() ? 0 : holdfast::error_code_exit_status(status.error().code());
   }
+  // For `holdfast doctor --prove-no-egress`.
+  if (mode == "probe" && argc == 5) {
+    const std::string_view kind = argv[2];
+    if (kind == "engine") return holdfast::enginehost::probe_engine(argv[3], argv[4]);
+    return holdfast::importer::probe_child(kind, argv[3], argv[4]);
+  }
   std::fputs("holdfast-engine is started by holdfast, not by hand; see `holdfast --help`\n",
              stderr);
   return 2;

@@ -42,8 +42,17 @@ Status serve_child(platform::UniqueFd control, std::string_view role,
 Result<std::vector<std::unique_ptr<platform::File>>> open_inherited(
     int first_fd, const std::vector<std::uint64_t>& sizes);
 
+// Keys of the pack that is written and of one that is read, with their copies: made before the jail
+// closes, which has no memfd_secret.
+inline constexpr std::size_t kSecretPieces = 16;
+
 // The jail of a child with `n_inputs` inputs, one output and perhaps keys: descriptors, and limits
 // of memory that follow from the sizes of the inputs.
 jail::Profile child_profile(unsigned n_inputs, std::uint64_t& source_bytes);
+
+// Those of each kind of child, with its limits of time and file size.
+jail::Profile import_profile(unsigned n_parts);
+jail::Profile quantize_profile(unsigned n_inputs);
+jail::Profile reseal_profile();
 
 }  // namespace holdfast::importer

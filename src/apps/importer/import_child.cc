@@ -7,6 +7,7 @@
 #include "child_side.h"
 #include "convert.h"
 #include "holdfast/base/units.h"
+#include "holdfast/platform/secret_memory.h"
 #include "key_from_holder.h"
 #include "protocol.h"
 
@@ -43,6 +44,8 @@ constexpr std::uint64_t kPackOverheadBytes = 256 * kMiB;  // tokenizer tables, i
 constexpr std::uint64_t kPackBytesPerCpuSecond = 16 * kMiB;
 constexpr std::chrono::seconds kCpuTimeBase{60};
 
+}  // namespace
+
 jail::Profile import_profile(unsigned n_parts) {
   std::uint64_t source_bytes = 0;
   jail::Profile profile = child_profile(n_parts, source_bytes);
@@ -51,9 +54,8 @@ jail::Profile import_profile(unsigned n_parts) {
   return profile;
 }
 
-}  // namespace
-
 Status run_import_jailed(unsigned n_parts) {
+  platform::reserve_secret_memory(kSecretPieces);
   HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(import_profile(n_parts)));
   return run_import(platform::UniqueFd(kControlFd));
 }

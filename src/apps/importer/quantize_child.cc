@@ -50,6 +50,8 @@ constexpr std::uint64_t kOverheadBytes = 16 * kMiB;
 constexpr std::uint64_t kBytesPerCpuSecond = kMiB / 2;
 constexpr std::chrono::seconds kCpuTimeBase{60};
 
+}  // namespace
+
 jail::Profile quantize_profile(unsigned n_inputs) {
   std::uint64_t source_bytes = 0;
   jail::Profile profile = child_profile(n_inputs, source_bytes);
@@ -57,8 +59,6 @@ jail::Profile quantize_profile(unsigned n_inputs) {
   profile.file_bytes_max = kGrowthMax * source_bytes + kOverheadBytes;
   return profile;
 }
-
-}  // namespace
 
 Status run_quantize_jailed(unsigned n_inputs) {
   HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(quantize_profile(n_inputs)));

@@ -4,6 +4,7 @@
 #include "child_side.h"
 #include "holdfast/base/units.h"
 #include "holdfast/importer/import_child.h"
+#include "holdfast/platform/secret_memory.h"
 #include "holdfast/platform/slice_source.h"
 #include "holdfast/vault/resumable_seal.h"
 #include "key_from_holder.h"
@@ -64,6 +65,8 @@ Result<std::string> reseal_inherited(const std::string& text, wire::Channel& cha
 constexpr std::uint64_t kBytesPerCpuSecond = 16 * kMiB;
 constexpr std::chrono::seconds kCpuTimeBase{60};
 
+}  // namespace
+
 jail::Profile reseal_profile() {
   std::uint64_t source_bytes = 0;
   jail::Profile profile = child_profile(1, source_bytes);
@@ -72,9 +75,8 @@ jail::Profile reseal_profile() {
   return profile;
 }
 
-}  // namespace
-
 Status run_reseal_jailed() {
+  platform::reserve_secret_memory(kSecretPieces);
   HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(reseal_profile()));
   return serve_child(platform::UniqueFd(kControlFd), "resealer",
                      "not enough memory to seal the model", reseal_inherited);

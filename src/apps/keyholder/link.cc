@@ -37,20 +37,20 @@ Error is_gone() { return unavailable("the key holder is gone"); }
 
 // The four bytes of a length, with the descriptor.
 Status send_head(int socket, MutableBytes head, int pass_fd, platform::Deadline deadline) {
+  // The holder passes none, and its jail has no sendmsg: that can name an address.
+  if (pass_fd < 0) return platform::send_all(socket, head, deadline);
   iovec part{head.data(), head.size()};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   ControlBuffer control{};
-  if (pass_fd >= 0) {
-    message.msg_control = control.bytes;
-    message.msg_controllen = sizeof control.bytes;
-    cmsghdr* c = CMSG_FIRSTHDR(&message);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(c), &pass_fd, sizeof pass_fd);
-  }
+  message.msg_control = control.bytes;
+  message.msg_controllen = sizeof control.bytes;
+  cmsghdr* c = CMSG_FIRSTHDR(&message);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(c), &pass_fd, sizeof pass_fd);
   while (true) {
     const ssize_t n = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n > 0) {

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "holdfast/jail/egress.h"
 #include "holdfast/jail/jail.h"
 #include "holdfast/keyholder/link.h"
 #include "holdfast/keyholder/service.h"
@@ -25,14 +26,20 @@ void lock_everything() {
     ::mlockall(MCL_CURRENT);
 }
 
-Status run(bool with_listener) {
-  lock_everything();
+jail::Profile holder_profile(std::vector<int> keep_fds) {
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kKeyHolder;
-  profile.keep_fds = {kControlFd};
-  if (with_listener) profile.keep_fds.push_back(kListenerFd);
+  profile.keep_fds = std::move(keep_fds);
   profile.threads_max = 1;
-  HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(profile));
+  return profile;
+}
+
+Status run(bool with_listener) {
+  lock_everything();
+  std::vector<int> keep_fds = {kControlFd};
+  if (with_listener) keep_fds.push_back(kListenerFd);
+  HF_TRY_ASSIGN(const jail::JailReport report,
+                jail::enter_jail(holder_profile(std::move(keep_fds))));
   HF_TRY(
       send_frame(kControlFd, encode_reply(Bytes()), -1, platform::Deadline::after(kHelloPatience)));
   platform::SystemEntropy entropy;
@@ -50,6 +57,12 @@ int run_holder(bool with_listener) {
                           platform::Deadline::after(kHelloPatience)),
                "the parent may be gone");
   return error_code_exit_status(status.error().code());
+}
+
+int probe_holder(std::string_view attempt, std::string_view targets) {
+  return jail::answer_egress_probe(attempt, targets, [](std::vector<int> keep_fds) {
+    return jail::enter_jail(holder_profile(std::move(keep_fds))).ok();
+  });
 }
 
 }  // namespace holdfast::keyholder

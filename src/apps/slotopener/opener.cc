@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "holdfast/jail/egress.h"
 #include "holdfast/jail/jail.h"
 #include "holdfast/keyholder/link.h"
 #include "holdfast/keyring/passphrase_cost.h"
@@ -130,21 +131,21 @@ Result<Opened> open(const Request& request) {
 }
 
 // Kinds that need no device and no library of others see nothing but their descriptors.
-Status confine() {
+Status confine(std::vector<int> keep_fds) {
   platform::raise_locked_memory_limit();
   const rlimit none{0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kKeyHolder;
-  profile.keep_fds = {kReplyFd, kKeyFd, kSecretFd};
+  profile.keep_fds = std::move(keep_fds);
   HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(profile));
   return ok_status();
 }
 
 Result<Bytes> run(std::span<const std::string> arguments) {
   HF_TRY_ASSIGN(const Request request, parse(arguments));
-  HF_TRY(confine());
+  HF_TRY(confine({kReplyFd, kKeyFd, kSecretFd}));
   HF_TRY_ASSIGN(Opened opened, open(request));
   HF_TRY(keyholder::send_secret(kKeyFd, opened.key.view(), deadline()));
   return request.enrol ? std::move(opened.params) : Bytes();
@@ -158,6 +159,12 @@ int run_opener(std::span<const std::string> arguments) {
       keyholder::send_frame(kReplyFd, keyholder::encode_reply(result), -1, deadline());
   if (!told.ok()) return error_code_exit_status(told.error().code());
   return result.ok() ? 0 : error_code_exit_status(result.error().code());
+}
+
+int probe_opener(std::string_view attempt, std::string_view targets) {
+  return jail::answer_egress_probe(attempt, targets, [](std::vector<int> keep_fds) {
+    return confine(std::move(keep_fds)).ok();
+  });
 }
 
 }  // namespace holdfast::slotopener

@@ -205,6 +205,23 @@ std::string MemoryLogSink::text() const {
   return text_;
 }
 
+void RingLogSink::write_line(std::string_view line) {
+  const std::lock_guard lock(mutex_);
+  lines_.emplace_back(line);
+  bytes_ += line.size();
+  while (bytes_ > bytes_max_) {
+    bytes_ -= lines_.front().size();
+    lines_.pop_front();
+  }
+}
+
+std::string RingLogSink::text() const {
+  const std::lock_guard lock(mutex_);
+  std::string out;
+  for (const std::string& line : lines_) out += line;
+  return out;
+}
+
 Logger::Logger(LogSink& sink, const platform::Clock& clock, const LogOptions& options)
     : sink_(&sink),
       clock_(&clock),

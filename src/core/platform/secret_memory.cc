@@ -7,6 +7,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <mutex>
+#include <vector>
 
 #include "holdfast/base/check.h"
 #include "holdfast/platform/unique_fd.h"
@@ -38,7 +40,42 @@ bool map_anonymous(std::byte* at, std::size_t bytes) {
   return ::madvise(at, bytes, MADV_DONTDUMP) == 0;
 }
 
+struct Reserve {
+  std::mutex mutex;
+  std::vector<SecretMemory> pieces;
+};
+// Never destroyed: other objects of static life may still hold secrets then.
+Reserve& reserve() {
+  static auto* const instance = new Reserve;
+  return *instance;
+}
+
 }  // namespace
+
+void reserve_secret_memory(std::size_t pieces) {
+  Reserve& r = reserve();
+  for (std::size_t i = 0; i < pieces; ++i) {
+    auto made = SecretMemory::allocate_new(kPage);
+    if (!made.ok()) return;
+    const std::lock_guard lock(r.mutex);
+    r.pieces.push_back(std::move(*made));
+  }
+}
+
+Result<SecretMemory> SecretMemory::allocate(std::size_t bytes) {
+  HF_CHECK(bytes > 0 && bytes <= kBytesMax);
+  if (bytes <= kPage) {
+    Reserve& r = reserve();
+    const std::lock_guard lock(r.mutex);
+    if (!r.pieces.empty()) {
+      SecretMemory memory = std::move(r.pieces.back());
+      r.pieces.pop_back();
+      memory.size_ = bytes;
+      return memory;
+    }
+  }
+  return allocate_new(bytes);
+}
 
 std::string_view secret_memory_kind_name(SecretMemoryKind kind) {
   if (kind == SecretMemoryKind::kSecretFile) return "memfd_secret";
@@ -49,8 +86,7 @@ void wipe(MutableBytes bytes) {
   if (!bytes.empty()) ::explicit_bzero(bytes.data(), bytes.size());
 }
 
-Result<SecretMemory> SecretMemory::allocate(std::size_t bytes) {
-  HF_CHECK(bytes > 0 && bytes <= kBytesMax);
+Result<SecretMemory> SecretMemory::allocate_new(std::size_t bytes) {
   const std::size_t inner = (bytes + kPage - 1) / kPage * kPage;
   SecretMemory memory;
   memory.mapping_bytes_ = inner + 2 * kPage;

@@ -1,6 +1,8 @@
 #include "transfer_loop.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <netinet/in.h>
 
 #include <algorithm>
 #include <charconv>
@@ -11,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "holdfast/backend/upstream_backend.h"
 #include "holdfast/http/address.h"
 #include "holdfast/http/message.h"
 #include "holdfast/platform/thread.h"
@@ -178,6 +181,15 @@ Result<UpstreamAddress> parse_upstream_url(const std::string& text) {
   if (out.root.ends_with("/v1")) out.root.resize(out.root.size() - 3);
   while (out.root.ends_with('/')) out.root.pop_back();
   return out;
+}
+
+Result<UpstreamReach> upstream_reach(const std::string& url) {
+  HF_TRY_ASSIGN(const UpstreamAddress address, parse_upstream_url(url));
+  if (!address.unix_path.empty()) return UpstreamReach{};
+  unsigned char bytes[sizeof(in6_addr)];
+  const bool literal = ::inet_pton(AF_INET, address.host.c_str(), bytes) == 1 ||
+                       ::inet_pton(AF_INET6, address.host.c_str(), bytes) == 1;
+  return UpstreamReach{address.port, !literal && !address.local};
 }
 
 struct TransferLoop::Impl {

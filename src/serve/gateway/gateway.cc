@@ -368,6 +368,7 @@ http::AccessOptions Gateway::access_options(std::vector<std::string> hosts,
 void Gateway::set_config(ConfigAccess access) { impl_->config = std::move(access); }
 void Gateway::update(GatewayOptions options) { impl_->options = std::move(options); }
 void Gateway::set_readiness(ReadinessCheck check) { impl_->readiness = std::move(check); }
+void Gateway::set_degraded(std::vector<std::string> layers) { impl_->degraded = std::move(layers); }
 void Gateway::set_sealed(bool sealed) { impl_->sealed = sealed; }
 
 void Gateway::begin_drain() { impl_->draining = true; }

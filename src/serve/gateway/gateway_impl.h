@@ -86,6 +86,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   http::Router router;
   GatewayMetrics metrics;
   ReadinessCheck readiness;
+  std::vector<std::string> degraded;  // layers of the sandbox
   ConfigAccess config;
   std::set<std::shared_ptr<Generation>> active;
   Authenticator authenticator;

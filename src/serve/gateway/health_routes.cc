@@ -86,6 +86,9 @@ void Gateway::Impl::ready(const RequestPtr& request, const WriterPtr& writer) {
     all = all && good;
     if (verbose || !good) text += (good ? "[+]" : "[-]") + name + (good ? " ok\n" : " failed\n");
   }
+  if (verbose) {
+    for (const std::string& layer : degraded) text += "[!]sandbox degraded: " + layer + "\n";
+  }
   if (text.empty() || verbose) text += all ? "ok\n" : "not ready\n";
   writer->send({all ? 200 : 503, {{"Content-Type", "text/plain; charset=utf-8"}}, text});
 }

@@ -41,19 +41,12 @@ std::string serialize(const JailReport& report) {
   return out;
 }
 
-std::optional<Layer> layer_of(std::string_view name) {
-  for (std::size_t i = 0; i < std::size(kNames); ++i) {
-    if (name == kNames[i]) return static_cast<Layer>(i);
-  }
-  return std::nullopt;
-}
-
 Result<JailReport> parse_report(std::string_view text) {
   JailReport report;
   while (!text.empty()) {
     const std::string_view line = text.substr(0, text.find('\n'));
     const std::size_t space = line.find(' ');
-    const auto layer = layer_of(line.substr(0, space));
+    const auto layer = find_layer(line.substr(0, space));
     if (!layer || line.size() < space + 3) {
       return internal_error("the sandbox probe ended early", std::string(text.substr(0, 200)));
     }
@@ -92,6 +85,13 @@ std::string_view layer_description(Layer layer) {
   return kDescriptions[static_cast<std::size_t>(layer)];
 }
 
+std::optional<Layer> find_layer(std::string_view name) {
+  for (std::size_t i = 0; i < std::size(kNames); ++i) {
+    if (name == kNames[i]) return static_cast<Layer>(i);
+  }
+  return std::nullopt;
+}
+
 bool JailReport::complete() const {
   for (const LayerState& s : layers) {
     if (!s.applied) return false;
@@ -122,7 +122,9 @@ Result<JailReport> enter_jail(const Profile& profile) {
   };
   if (!note(Layer::k_descriptors, close_descriptors(profile)))
     return cannot_jail(report.layers.back());
-  const NamespaceResult namespaces = enter_namespaces(profile.kind == ProfileKind::kFetcher);
+  const NamespaceResult namespaces = is_left_out(profile, Layer::k_network_namespace)
+                                         ? NamespaceResult{kLeftOut, kLeftOut, kLeftOut, kLeftOut}
+                                         : enter_namespaces(profile.kind == ProfileKind::kFetcher);
   note(Layer::k_user_namespace, namespaces.user);
   note(Layer::k_network_namespace, namespaces.network);
   note(Layer::k_ipc_namespace, namespaces.ipc);
@@ -132,9 +134,12 @@ Result<JailReport> enter_jail(const Profile& profile) {
   if (!note(Layer::k_no_new_privileges, forbid_new_privileges())) {
     return cannot_jail(report.layers.back());
   }
-  const LandlockResult landlock = restrict_with_landlock(profile.connect_port);
+  const LandlockResult landlock = is_left_out(profile, Layer::k_landlock)
+                                      ? LandlockResult{kLeftOut, 0}
+                                      : restrict_with_landlock(profile.connect_port);
   note(Layer::k_landlock, landlock.missing, "ABI " + std::to_string(landlock.abi));
-  note(Layer::k_write_xor_execute, forbid_write_and_execute());
+  note(Layer::k_write_xor_execute,
+       is_left_out(profile, Layer::k_write_xor_execute) ? kLeftOut : forbid_write_and_execute());
   note(Layer::k_resource_limits, set_resource_limits(profile, !namespaces.user));
   note(Layer::k_not_dumpable, make_undumpable());
   if (!note(Layer::k_seccomp, load_seccomp_filter(profile.kind))) {

@@ -23,6 +23,7 @@ struct NetPort {
 };
 constexpr unsigned kCreateRulesetVersion = 1;
 constexpr unsigned kRuleNetPort = 2;
+constexpr std::uint64_t kBindTcp = 1;
 constexpr std::uint64_t kConnectTcp = 2;
 constexpr std::uint64_t kScopeAll = 3;  // abstract unix sockets, signals
 
@@ -44,8 +45,8 @@ platform::UniqueFd create_ruleset(const RulesetAttributes& attributes, int abi) 
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, bytes, 0u)));
 }
 
-bool allow_port(int ruleset, std::uint16_t port) {
-  const NetPort rule{kConnectTcp, port};
+bool allow_port(int ruleset, std::uint16_t port, std::uint64_t access = kConnectTcp) {
+  const NetPort rule{access, port};
   return ::syscall(SYS_landlock_add_rule, ruleset, kRuleNetPort, &rule, 0u) == 0;
 }
 
@@ -77,7 +78,8 @@ LandlockResult restrict_with_landlock(std::uint16_t connect_port) {
 
 // Files are not handled: a process whose files Landlock confines cannot mount, and children have to
 // make their empty root before they close their own jail.
-LandlockResult restrict_connections(const std::vector<std::uint16_t>& tcp_ports) {
+LandlockResult restrict_connections(const std::vector<std::uint16_t>& tcp_ports,
+                                    std::uint16_t listen_port) {
   LandlockResult r;
   r.abi = landlock_abi();
   if (r.abi < 4) {
@@ -86,18 +88,18 @@ LandlockResult restrict_connections(const std::vector<std::uint16_t>& tcp_ports)
     return r;
   }
   RulesetAttributes attributes;
-  attributes.handled_access_net = kConnectTcp;
+  attributes.handled_access_net = kBindTcp | kConnectTcp;
   if (r.abi >= 6) attributes.scoped = kScopeAll;
   const platform::UniqueFd ruleset = create_ruleset(attributes, r.abi);
   if (!ruleset.valid()) {
     r.missing = errno_reason("landlock_create_ruleset");
     return r;
   }
-  for (const std::uint16_t port : tcp_ports) {
-    if (!allow_port(ruleset.get(), port)) {
-      r.missing = errno_reason("landlock_add_rule");
-      return r;
-    }
+  bool allowed = allow_port(ruleset.get(), listen_port, kBindTcp);
+  for (const std::uint16_t port : tcp_ports) allowed = allowed && allow_port(ruleset.get(), port);
+  if (!allowed) {
+    r.missing = errno_reason("landlock_add_rule");
+    return r;
   }
   if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0u) != 0)
     r.missing = errno_reason("landlock_restrict_self");

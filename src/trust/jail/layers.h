@@ -26,6 +26,18 @@ inline constexpr bool kSanitizerBuild = false;
 
 using Missing = std::optional<std::string>;
 
+// A test asked for a system without the layer. Never in a release.
+template <typename AnyProfile>
+bool is_left_out([[maybe_unused]] const AnyProfile& profile, [[maybe_unused]] Layer layer) {
+#ifdef HOLDFAST_TEST_HOOKS
+  for (const Layer left_out : profile.left_out) {
+    if (left_out == layer) return true;
+  }
+#endif
+  return false;
+}
+inline const Missing kLeftOut = "left out for a test";
+
 // The text of errno after a failed call: "unshare: Operation not permitted".
 std::string errno_reason(const char* call);
 
@@ -43,9 +55,10 @@ struct LandlockResult {
 };
 // The port is the only one that can be connected to; 0: none.
 LandlockResult restrict_with_landlock(std::uint16_t connect_port = 0);
-// TCP connections to these ports only, abstract unix sockets and signals within the process and its
-// children; nothing else.
-LandlockResult restrict_connections(const std::vector<std::uint16_t>& tcp_ports);
+// TCP connections to these ports only and listeners on that one (0: any free one), abstract unix
+// sockets and signals within the process and its children; nothing else.
+LandlockResult restrict_connections(const std::vector<std::uint16_t>& tcp_ports,
+                                    std::uint16_t listen_port);
 
 Missing forbid_new_privileges();
 enum class Inherited : bool { kNo, kYes };  // by children

@@ -54,7 +54,7 @@ constexpr int kImporterOnly[] = {SCMP_SYS(ftruncate), SCMP_SYS(fsync), SCMP_SYS(
 // Connections come from a listener that it was given, and descriptors with what they ask; memory
 // for keys is a file of its own kind.
 constexpr int kKeyHolderOnly[] = {SCMP_SYS(accept4), SCMP_SYS(memfd_secret), SCMP_SYS(ftruncate),
-                                  SCMP_SYS(recvmsg), SCMP_SYS(sendmsg)};
+                                  SCMP_SYS(recvmsg)};
 
 constexpr int kFetcherOnly[] = {SCMP_SYS(connect),    SCMP_SYS(getsockname), SCMP_SYS(getpeername),
                                 SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),  SCMP_SYS(pipe2)};

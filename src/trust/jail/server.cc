@@ -18,18 +18,20 @@ std::string describe_ports(const ServerProfile& profile) {
 
 // Programs of others listen where the kernel finds a free port.
 void limit_connections(const ServerProfile& profile, JailReport& report) {
+  if (is_left_out(profile, Layer::k_landlock)) return note(report, Layer::k_landlock, kLeftOut);
   if (profile.runs_programs) {
     note(report, Layer::k_landlock,
          "a program of an upstream listens on a port chosen at its start");
     return;
   }
-  const LandlockResult landlock = restrict_connections(profile.tcp_ports);
+  const LandlockResult landlock = restrict_connections(profile.tcp_ports, profile.listen_port);
   note(report, Layer::k_landlock, landlock.missing,
        "ABI " + std::to_string(landlock.abi) + ", " + describe_ports(profile));
 }
 
 // Without the newer flag, programs of others would inherit it, and those that make code would end.
 Missing forbid_code(const ServerProfile& profile) {
+  if (is_left_out(profile, Layer::k_write_xor_execute)) return kLeftOut;
   if (!forbid_write_and_execute(Inherited::kNo)) return std::nullopt;
   if (profile.runs_programs)
     return "this kernel can only forbid it to programs of upstreams as well";

@@ -76,13 +76,15 @@ void refuse_types(Rules& rules, bool datagrams) {
 
 void refuse_ways_out(Rules& rules, const ServerProfile& profile) {
   refuse_families(rules, profile.uses_tcp());
+  refuse_fast_open(rules);
+  if (!profile.unix_listeners) {
+    rules.add(SCMP_ACT_ERRNO(EACCES), SCMP_SYS(bind));
+    rules.add(SCMP_ACT_ERRNO(EACCES), SCMP_SYS(listen));
+  }
   if (profile.uses_tcp()) {
     refuse_types(rules, profile.resolves_names);
     return;
   }
-  refuse_fast_open(rules);
-  rules.add(SCMP_ACT_ERRNO(EACCES), SCMP_SYS(bind));
-  rules.add(SCMP_ACT_ERRNO(EACCES), SCMP_SYS(listen));
   if (!profile.unix_sockets) rules.add(SCMP_ACT_ERRNO(EACCES), SCMP_SYS(connect));
 }
 

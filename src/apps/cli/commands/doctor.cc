@@ -4,12 +4,14 @@
 
 #include "../access_settings.h"
 #include "../command.h"
+#include "../egress_proof.h"
 #include "../engine_config.h"
 #include "../keyring.h"
 #include "../local_model.h"
 #include "../observation.h"
 #include "../output.h"
 #include "../server_address.h"
+#include "../server_jail.h"
 #include "../tensor_paths.h"
 #include "holdfast/base/units.h"
 #include "holdfast/jail/jail.h"
@@ -18,6 +20,7 @@
 #include "holdfast/platform/cpu.h"
 #include "holdfast/platform/filesystem.h"
 #include "holdfast/platform/machine_state.h"
+#include "holdfast/platform/secret_memory.h"
 
 namespace holdfast::cli {
 
@@ -229,6 +232,37 @@ void check_sandbox(Findings& out) {
   }
 }
 
+// The other kinds of process, and the server as these settings confine it.
+void check_other_sandboxes(const Context& context, Findings& out) {
+  auto processes = probe_child_layers(context);
+  const auto profile = server_jail_profile(context);
+  if (!processes.ok() || !profile.ok()) return;  // said by check_sandbox, and by `serve`
+  if (auto server = jail::probe_server_jail(*profile); server.ok())
+    processes->push_back({"server", std::move(*server)});
+  for (const ProcessLayers& p : *processes) {
+    std::string held;
+    for (const jail::LayerState& l : p.report.layers) {
+      if (l.applied) held += (held.empty() ? "" : ", ") + std::string(jail::layer_name(l.layer));
+    }
+    const std::string missing = p.report.describe_missing();
+    out.push_back({"layers of the " + std::string(p.process),
+                   missing.empty() ? Verdict::kOk : Verdict::kWarn,
+                   missing.empty() ? held : held + "; missing: " + missing,
+                   missing.empty() ? "" : "server.profile = \"regulated\" does not start so"});
+  }
+}
+
+// Engines make it before their sandbox closes, so what this process gets is what they have.
+void check_secret_memory(Findings& out) {
+  const auto memory = platform::SecretMemory::allocate(1);
+  const auto kind = memory.ok() ? memory->kind() : platform::SecretMemoryKind::kNotLocked;
+  const bool locked = kind != platform::SecretMemoryKind::kNotLocked;
+  out.push_back(
+      {"memory of keys", locked ? Verdict::kOk : Verdict::kWarn,
+       std::string(platform::secret_memory_kind_name(kind)) + ", in the key holder and in engines",
+       locked ? "" : "raise the limit on locked memory (ulimit -l, LimitMEMLOCK=)"});
+}
+
 void check_store(const Context& context, Findings& out) {
   if (const auto program = engine_program(); !program.ok()) {
     out.push_back(
@@ -385,6 +419,7 @@ void add_doctor(Registrar& r) {
   struct Flags {
     bool health = false;
     bool limits = false;
+    bool prove_no_egress = false;
     std::string model;
   };
   auto flags = std::make_shared<Flags>();
@@ -392,18 +427,24 @@ void add_doctor(Registrar& r) {
              "Only ask the running server; exit status 0 if it is healthy, else 1");
   c.add_flag("--limits", flags->limits,
              "Also measure memory speed, arithmetic and placement (about a second)");
+  c.add_flag("--prove-no-egress", flags->prove_no_egress,
+             "Only try every way to a network from each kind of process, in its sandbox; exit "
+             "status 0 if none is open");
   c.add_option("--model", flags->model, "Also list which kernels compute this model's weights");
   r.bind(c, [flags](Context& context) -> Status {
     if (flags->health) return health(context);
+    if (flags->prove_no_egress) return prove_no_egress(context);
     Findings findings;
     // First of all: it needs a process that has started no thread.
     check_sandbox(findings);
+    check_other_sandboxes(context, findings);
     Findings out;
     check_cpu(context, out);
     check_memory(out);
     check_clock(out);
     if (flags->limits) HF_TRY(check_limits(context, out));
     out.insert(out.end(), findings.begin(), findings.end());
+    check_secret_memory(out);
     check_store(context, out);
     check_keyring(context, out);
     check_server(context, out);

@@ -16,6 +16,8 @@
 #include "../output.h"
 #include "../seal_watch.h"
 #include "../server_address.h"
+#include "../server_jail.h"
+#include "../server_profile.h"
 #include "../tls_files.h"
 #include "../upstreams.h"
 #include "../version.h"
@@ -97,6 +99,13 @@ Result<observe::LogOptions> log_options(const config::Settings& s) {
   return o;
 }
 
+constexpr std::size_t kMemoryLogBytes = 4u << 20;
+
+std::unique_ptr<observe::LogSink> log_sink(const config::Settings& s) {
+  if (is_classified(s)) return std::make_unique<observe::RingLogSink>(kMemoryLogBytes);
+  return std::make_unique<observe::FdLogSink>(STDERR_FILENO);
+}
+
 gateway::MetricsOptions metrics_options(const config::Settings& s) {
   gateway::MetricsOptions o;
   o.enabled = s.flag(Setting::metrics_enabled);
@@ -120,13 +129,17 @@ class ServerProcess {
   ServerProcess(const Context& context, const ServeFlags& flags, observe::LogOptions log)
       : context_(context),
         flags_(flags),
-        sink_(STDERR_FILENO),
-        logger_(sink_, platform::system_clock(), log),
+        sink_(log_sink(context.settings)),
+        logger_(*sink_, platform::system_clock(), log),
         metrics_(series_max(context.settings)) {}
 
   Status run();
 
  private:
+  Status begin_sandbox();
+  Status close_sandbox();
+  void say_degraded();
+  Status check_slots();
   Status import_models(registry::Store& store);
   Status build();
   Status start_tracing();
@@ -152,7 +165,7 @@ class ServerProcess {
 
   const Context& context_;
   const ServeFlags& flags_;
-  observe::FdLogSink sink_;
+  std::unique_ptr<observe::LogSink> sink_;
   observe::Logger logger_;
   observe::Registry metrics_;
   platform::SystemEntropy entropy_;
@@ -179,6 +192,8 @@ class ServerProcess {
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<http::Timer> timer_, tls_timer_, memory_timer_;
   std::unique_ptr<Interrupts> interrupts_;
+  jail::ServerProfile jail_profile_;
+  std::vector<ProcessLayers> sandboxes_;  // the server's own is the last
   std::chrono::steady_clock::time_point drain_until_;
   std::optional<Error> failed_;
 };
@@ -253,9 +268,22 @@ void ServerProcess::keep_pepper() {
   if (!kept.ok()) logger_.error("keys.pepper", {{"detail", kept.error().to_string()}});
 }
 
+// A strict profile does without what a first start would make: a slot that a file opens.
+Status ServerProcess::check_slots() {
+  if (!is_strict(context_.settings)) return ok_status();
+  HF_TRY_ASSIGN(const auto keyring, existing_custody(context_));
+  if (keyring == nullptr) {
+    return refuse_unmet(context_.settings,
+                        {"a keyring: `holdfast seal slot add --kind passphrase` makes one"});
+  }
+  HF_TRY_ASSIGN(const custody::CustodyStatus status, keyring->status());
+  return refuse_unmet(context_.settings, weak_slots(status.slots));
+}
+
 Status ServerProcess::build() {
   const config::Settings& s = context_.settings;
   HF_TRY_ASSIGN(std::shared_ptr<registry::Store> store, open_store(context_));
+  HF_TRY(check_slots());
   HF_TRY_ASSIGN(custody_, start_custody(context_));
   HF_TRY(load_keys());
   HF_TRY(import_models(*store));
@@ -543,10 +571,56 @@ void ServerProcess::finish() {
   loop_.stop();
 }
 
+// While there is one thread. What the profile demands is looked at before anything is made.
+Status ServerProcess::begin_sandbox() {
+  HF_TRY(refuse_unmet(context_.settings, unmet_demands(context_.settings, context_.environment)));
+  HF_TRY_ASSIGN(jail_profile_, server_jail_profile(context_));
+  HF_TRY_ASSIGN(sandboxes_, probe_child_layers(context_));
+  if (is_strict(context_.settings)) {
+    std::vector<ProcessLayers> all = sandboxes_;
+    HF_TRY_ASSIGN(jail::JailReport server, jail::probe_server_jail(jail_profile_));
+    all.push_back({"server", std::move(server)});
+    HF_TRY(refuse_unmet(context_.settings, missing_layers(all)));
+  }
+  sandboxes_.push_back({"server", jail::begin_server_jail(jail_profile_)});
+  return ok_status();
+}
+
+// When every listener is bound.
+Status ServerProcess::close_sandbox() {
+  jail::close_server_jail(jail_profile_, sandboxes_.back().report);
+  if (is_strict(context_.settings))
+    HF_TRY(refuse_unmet(context_.settings, missing_layers(sandboxes_)));
+  say_degraded();
+  return ok_status();
+}
+
+void ServerProcess::say_degraded() {
+  // docs/adr/0054-strict-profiles.md
+  if (is_strict(context_.settings)) {
+    logger_.warn("profile.incomplete",
+                 {{"profile", context_.settings.text(Setting::server_profile)},
+                  {"missing", "an audit log with two sinks"}});
+  }
+  auto& family =
+      metrics_.gauge("holdfast_sandbox_degraded",
+                     "1 where this system withholds the layer of the sandbox.", {"layer"});
+  std::vector<std::string> names;
+  for (const auto& [layer, held] : layers_held(sandboxes_)) {
+    family.with({jail::layer_name(layer)}).set(held ? 0 : 1);
+    if (!held) names.emplace_back(jail::layer_name(layer));
+  }
+  for (const std::string& missing : missing_layers(sandboxes_))
+    logger_.warn("sandbox.degraded", {{"missing", missing}});
+  gateway_->set_degraded(std::move(names));
+}
+
 Status ServerProcess::run() {
+  HF_TRY(begin_sandbox());
   HF_TRY(check_listener());
   HF_TRY(build());
   HF_TRY(listen());
+  HF_TRY(close_sandbox());
   interrupts_->set_handler(
       [this](int signal) { loop_.post([this, signal] { begin_drain(signal); }); });
   // What it says first is heard before the first request.

@@ -180,5 +180,15 @@ TEST(Secret, IsWipedWhenMovedAndDestroyed) {
   EXPECT_EQ(moved.reveal(), "hunter2");
 }
 
+TEST(RingLogSink, TheNewestLinesWithinTheLimit) {
+  RingLogSink sink(10);
+  for (const char* line : {"one\n", "two\n", "three\n"}) sink.write_line(line);
+  EXPECT_EQ(sink.text(), "two\nthree\n");
+  sink.write_line("longer than all\n");
+  EXPECT_EQ(sink.text(), "");
+  sink.write_line("x\n");
+  EXPECT_EQ(sink.text(), "x\n");
+}
+
 }  // namespace
 }  // namespace holdfast::observe

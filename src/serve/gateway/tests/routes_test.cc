@@ -111,6 +111,14 @@ TEST_F(RoutesTest, HealthAndReadiness) {
   EXPECT_EQ(bad.status, 503);
   EXPECT_EQ(bad.body, "[+]not-draining ok\n[+]store ok\n[-]audit failed\nnot ready\n");
   EXPECT_EQ(get("/readyz").body, "[-]audit failed\n");
+  on_loop([&] {
+    gateway_->set_readiness({});
+    gateway_->set_degraded({"landlock"});
+  });
+  const Answer degraded = get("/readyz?verbose");
+  EXPECT_EQ(degraded.status, 200);
+  EXPECT_EQ(degraded.body, "[+]not-draining ok\n[!]sandbox degraded: landlock\nok\n");
+  EXPECT_EQ(get("/readyz").body, "ok\n");
   EXPECT_EQ(get("/v2/models/tiny/ready").status, 200);
   EXPECT_EQ(get("/v2/models/cold/ready").status, 503);
   EXPECT_EQ(get("/v2/models/none/ready").status, 404);

@@ -47,7 +47,8 @@ TEST(Egress, OutsideTheTargetsAreReached) {
 
 TEST(Egress, ChildrenReachNothing) {
   const EgressTargets to = targets();
-  for (const ProfileKind kind : {ProfileKind::kEngine, ProfileKind::kImporter}) {
+  for (const ProfileKind kind :
+       {ProfileKind::kEngine, ProfileKind::kImporter, ProfileKind::kKeyHolder}) {
     for (std::size_t i = 0; i < egress_attempts().size(); ++i) {
       const EgressOutcome outcome = attempt_in_fork(
           i, to, [kind](std::vector<int> keep) { return enter(kind, std::move(keep)); });

@@ -26,6 +26,7 @@
 #include "holdfast/platform/entropy.h"
 #include "holdfast/platform/file.h"
 #include "holdfast/platform/huge_memory.h"
+#include "holdfast/platform/secret_memory.h"
 #include "holdfast/platform/socket.h"
 #include "holdfast/platform/thread.h"
 
@@ -287,6 +288,26 @@ TEST(Child, HasControlSocketAndListedDescriptors) {
   const auto status = child->process.wait(platform::Deadline::never());
   ASSERT_TRUE(status.ok());
   EXPECT_TRUE((*status)->success());
+}
+
+// Keys of an engine lie where not even the kernel maps them, although its jail cannot make such
+// memory: it was made before.
+TEST(Jail, SecretMemoryThatWasReserved) {
+  const auto outside = platform::SecretMemory::allocate(32);
+  ASSERT_TRUE(outside.ok());
+  const Ending end = run_forked([&] {
+    platform::reserve_secret_memory(2);
+    if (!enter_jail(Profile{}).ok()) return 90;
+    for (int i = 0; i < 2; ++i) {
+      auto memory = platform::SecretMemory::allocate(32);
+      if (!memory.ok() || memory->kind() != outside->kind() || memory->size() != 32) return 91;
+      memory->bytes()[31] = std::byte{1};
+    }
+    const auto later = platform::SecretMemory::allocate(32);
+    return later.ok() && later->kind() != platform::SecretMemoryKind::kSecretFile ? 0 : 92;
+  });
+  EXPECT_FALSE(end.killed);
+  EXPECT_EQ(end.value, 0);
 }
 
 }  // namespace

@@ -267,5 +267,43 @@ TEST(ServerJail, ProgramsOfOthersAreNamedInTheReport) {
       EPERM);
 }
 
+// With unix sockets, bind and connect are there; no other port can be bound all the same, and an
+// accepted connection cannot go elsewhere.
+TEST(ServerJail, OneListenerAndUnixSockets) {
+  const auto report = probe_server_jail({});
+  ASSERT_TRUE(report.ok());
+  if (!report->layers[1].applied) {  // what is then said
+    EXPECT_NE(report->describe_missing().find("landlock"), std::string::npos);
+    return;
+  }
+  const Listener listener;
+  ServerProfile profile;
+  profile.unix_sockets = true;
+  profile.unix_listeners = true;
+  profile.listen_port = listener.port();
+  const int spare = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const auto bind_other = [&] {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return error_of(::bind(spare, reinterpret_cast<const sockaddr*>(&at), sizeof at));
+  };
+  EXPECT_EQ(run_forked(bind_other).value, 0);
+  EXPECT_EQ(confined(profile, bind_other).value, EACCES);
+  EXPECT_EQ(confined(profile, [&] { return listener.connect_new(); }).value, EACCES);
+  const auto listen_unix = [] {
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un at{};
+    at.sun_family = AF_UNIX;
+    std::snprintf(at.sun_path, sizeof at.sun_path, "/tmp/holdfast-jail-test-%d", ::getpid());
+    if (::bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0) return errno;
+    ::unlink(at.sun_path);
+    return error_of(::listen(fd, 1));
+  };
+  EXPECT_EQ(confined(profile, listen_unix).value, 0);
+  EXPECT_EQ(confined({}, listen_unix).value, EACCES);
+  ::close(spare);
+}
+
 }  // namespace
 }  // namespace holdfast::jail

@@ -2,6 +2,8 @@
 // descriptors only.
 #pragma once
 
+#include <string_view>
+
 #include "holdfast/base/result.h"
 #include "holdfast/platform/unique_fd.h"
 
@@ -24,5 +26,9 @@ Status run_quantize_jailed(unsigned n_inputs);
 // The child that gives a pack another seal (reseal.h): as run_import_jailed(). Descriptors: 4 the
 // pack, 5 the output, 6 a socket with the new pack's key, 7 one with the old pack's keys.
 Status run_reseal_jailed();
+
+// Instead of a child: enters the jail of "import", "quantize" or "reseal" and makes one attempt to
+// reach the network (jail/egress.h). The exit status; 2 for another mode.
+int probe_child(std::string_view mode, std::string_view attempt, std::string_view targets);
 
 }  // namespace holdfast::importer

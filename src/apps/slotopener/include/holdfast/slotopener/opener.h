@@ -5,6 +5,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace holdfast::slotopener {
 
@@ -21,5 +22,9 @@ inline constexpr std::size_t kKeyFileBytesMax = 64 * 1024;
 // HINT of a passphrase "MEMORY_KIB,PASSES,LANES", of a TPM "PCR_MASK", of a token its URI. The
 // reply of enrol is the factor's parameters, of open nothing; or an error. The exit status.
 int run_opener(std::span<const std::string> arguments);
+
+// Instead of an opener: confines itself as those do that need no device, and makes one attempt to
+// reach the network (jail/egress.h). The exit status.
+int probe_opener(std::string_view attempt, std::string_view targets);
 
 }  // namespace holdfast::slotopener

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <concepts>
 #include <cstdint>
+#include <deque>
 #include <initializer_list>
 #include <memory>
 #include <mutex>
@@ -98,6 +99,20 @@ class MemoryLogSink final : public LogSink {
  private:
   mutable std::mutex mutex_;
   std::string text_;
+};
+
+// Keeps the newest lines, at most `bytes_max` of them, and nothing anywhere else.
+class RingLogSink final : public LogSink {
+ public:
+  explicit RingLogSink(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+  void write_line(std::string_view line) override;
+  std::string text() const;
+
+ private:
+  const std::size_t bytes_max_;
+  mutable std::mutex mutex_;
+  std::deque<std::string> lines_;
+  std::size_t bytes_ = 0;
 };
 
 struct LogOptions {

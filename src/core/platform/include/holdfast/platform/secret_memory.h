@@ -12,6 +12,8 @@
 
 namespace holdfast::platform {
 
+void reserve_secret_memory(std::size_t pieces);
+
 // What protects secret memory on this machine.
 enum class SecretMemoryKind : std::uint8_t {
   kSecretFile,  // memfd_secret: not even the kernel maps it
@@ -43,6 +45,8 @@ class SecretMemory {
   SecretMemoryKind kind() const { return kind_; }
 
  private:
+  friend void reserve_secret_memory(std::size_t pieces);
+  static Result<SecretMemory> allocate_new(std::size_t bytes);
   void swap(SecretMemory& other) noexcept;
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
@@ -50,6 +54,10 @@ class SecretMemory {
   std::size_t mapping_bytes_ = 0;
   SecretMemoryKind kind_ = SecretMemoryKind::kNotLocked;
 };
+
+// Makes pieces of one page each, which allocate() takes first for what fits: before a sandbox
+// closes that has no memfd_secret. What cannot be made is left to allocate(). Thread-safe.
+void reserve_secret_memory(std::size_t pieces);
 
 // Overwrites, in a way that no optimiser removes.
 void wipe(MutableBytes bytes);

@@ -49,6 +49,14 @@ struct UpstreamOptions {
   bool egress_allowed = false;  // false: only loopback and unix sockets
 };
 
+// What has to be reached for an upstream's URL.
+struct UpstreamReach {
+  std::uint16_t port = 0;  // 0: a unix socket
+  bool by_name = false;    // the host is neither an address nor "localhost": it is looked up
+};
+// kInvalidArgument: not the URL of an upstream.
+Result<UpstreamReach> upstream_reach(const std::string& url);
+
 // Where the spans of calls go. Both outlive the backend.
 struct UpstreamTracing {
   observe::SpanSink* sink =

@@ -111,6 +111,8 @@ class Gateway {
                                             std::vector<std::string> cors_origins);
 
   void set_readiness(ReadinessCheck check);
+  // Layers of the sandbox that this system withholds: /readyz?verbose names them, and stays 200.
+  void set_degraded(std::vector<std::string> layers);
   // Without it the configuration routes are 404.
   void set_config(ConfigAccess access);
   // For requests that begin from now on. Loop's thread only.

@@ -20,6 +20,7 @@ enum class Layer : std::uint8_t {
 };
 std::string_view layer_name(Layer layer);         // "network_namespace"
 std::string_view layer_description(Layer layer);  // what it takes away
+std::optional<Layer> find_layer(std::string_view name);
 
 enum class ProfileKind : std::uint8_t {
   kEngine,     // reads its listed files, talks over its control socket, computes
@@ -44,6 +45,11 @@ struct Profile {
   std::optional<std::uint64_t> file_bytes_max;
   // Of a fetcher: the port that it may connect to.
   std::uint16_t connect_port = 0;
+#ifdef HOLDFAST_TEST_HOOKS
+  // Layers that are not applied, as on a system without them: namespaces (all or none), landlock,
+  // write_xor_execute.
+  std::vector<Layer> left_out;
+#endif
 };
 
 struct LayerState {

@@ -13,19 +13,27 @@ namespace holdfast::jail {
 
 // What the settings name. The default names nothing: nothing can be connected.
 struct ServerProfile {
-  bool unix_sockets = false;             // a target is a unix socket
+  bool unix_sockets = false;  // a target is a unix socket
+  // A unix socket is listened on after the start too: that of a key holder which is started anew.
+  bool unix_listeners = false;
+  // The one port that can be bound, 0 for any that the kernel finds free: this server's own.
+  std::uint16_t listen_port = 0;
   std::vector<std::uint16_t> tcp_ports;  // ports of the targets that are reached over TCP
   bool resolves_names = false;           // a target has a name instead of an address
   // Programs that are not ours are started and listen on loopback ports that are chosen then. They
   // inherit what is taken away here, and may have to make code.
   bool runs_programs = false;
 
+#ifdef HOLDFAST_TEST_HOOKS
+  std::vector<Layer> left_out;  // as in Profile: landlock, write_xor_execute
+#endif
+
   bool uses_tcp() const { return runs_programs || !tcp_ports.empty(); }
   bool operator==(const ServerProfile&) const = default;
 };
 
 // First half, while the process has one thread: no core files, not dumpable, no new privileges, no
-// executable memory that was written, and TCP connections only to the ports of the profile
+// executable memory that was written, and TCP only to the ports of the profile and from its own
 // (Landlock, for all threads that are started later and for children). The report has the layers of
 // a server only.
 JailReport begin_server_jail(const ServerProfile& profile);
