@@ -227,6 +227,7 @@ Result<crypto::Secret> Custody::reveal_dek(const vault::ModelId& model) {
   HF_TRY_ASSIGN(const Bytes blob, dek_blob(model));
   const std::lock_guard guard(mutex_);
   HF_TRY(open_locked());
+  HF_TRY(take_approval());
   HF_TRY_ASSIGN(const platform::SocketPair pair, platform::make_socket_pair());
   HF_TRY(call(Op::kRevealDek, model_body(model, blob), pair.theirs.get()));
   return keyholder::receive_secret(pair.ours.get(), crypto::kKeyBytes,

@@ -1,5 +1,6 @@
 #include "holdfast/slotopener/opener.h"
 
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -13,6 +14,7 @@
 #include "holdfast/keyring/root_key.h"
 #include "holdfast/keyring/slot_params.h"
 #include "holdfast/platform/huge_memory.h"
+#include "request.h"
 
 namespace holdfast::slotopener {
 namespace {
@@ -22,23 +24,10 @@ using keyring::FactorKind;
 
 constexpr auto kPatience = std::chrono::seconds(30);
 
-struct Request {
-  bool enrol = false;
-  FactorKind kind = FactorKind::kPassphrase;
-  keyring::SlotId slot{};
-  Bytes params;      // open
-  std::string hint;  // enrol
-};
-
-struct Opened {
-  FactorKey key;
-  Bytes params;
-};
-
 platform::Deadline deadline() { return platform::Deadline::after(kPatience); }
 
 Result<Request> parse(std::span<const std::string> arguments) {
-  if (arguments.size() != 4) return invalid_argument("wrong number of arguments");
+  if (arguments.size() != 5) return invalid_argument("wrong number of arguments");
   Request request;
   request.enrol = arguments[0] == "enrol";
   if (!request.enrol && arguments[0] != "open") return invalid_argument("unknown verb");
@@ -53,18 +42,14 @@ Result<Request> parse(std::span<const std::string> arguments) {
   } else {
     HF_TRY_ASSIGN(request.params, from_hex(arguments[3]));
   }
+  request.device = arguments[4];
+  request.has_secret = ::fcntl(kSecretFd, F_GETFD) != -1;
   return request;
 }
 
-// As typed, or as the first line of a file.
 Result<crypto::Secret> read_passphrase() {
-  HF_TRY_ASSIGN(const crypto::Secret text,
-                keyholder::read_secret(kSecretFd, kPassphraseBytesMax, deadline()));
-  ByteView view = text.view();
-  while (!view.empty() && (view.back() == std::byte{'\n'} || view.back() == std::byte{'\r'}))
-    view = view.first(view.size() - 1);
-  if (view.empty()) return invalid_argument("the passphrase is empty");
-  return keyring::normalize_passphrase(view);
+  HF_TRY_ASSIGN(const crypto::Secret text, read_line("passphrase"));
+  return keyring::normalize_passphrase(text.view());
 }
 
 Result<crypto::Argon2Cost> parse_cost(const std::string& hint) {
@@ -123,34 +108,57 @@ Result<Opened> open(const Request& request) {
     case FactorKind::kFile:
       return content(request);
     case FactorKind::kTpm2:
+      return use_tpm(request);
     case FactorKind::kPkcs11:
-      break;
+      return use_token(request);
   }
   return unsupported("this build cannot open slots of that kind");
 }
 
-// Kinds that need no device and no library of others see nothing but their descriptors.
-Status confine() {
-  platform::raise_locked_memory_limit();
-  const rlimit none{0, 0};
-  ::setrlimit(RLIMIT_CORE, &none);
-  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  jail::Profile profile;
-  profile.kind = jail::ProfileKind::kKeyHolder;
-  profile.keep_fds = {kReplyFd, kKeyFd, kSecretFd};
-  HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(profile));
-  return ok_status();
+bool has_device(FactorKind kind) {
+  return kind == FactorKind::kTpm2 || kind == FactorKind::kPkcs11;
 }
 
 Result<Bytes> run(std::span<const std::string> arguments) {
   HF_TRY_ASSIGN(const Request request, parse(arguments));
-  HF_TRY(confine());
+  if (!has_device(request.kind)) {
+    HF_TRY(harden());
+    HF_TRY(confine(-1));
+  }
   HF_TRY_ASSIGN(Opened opened, open(request));
   HF_TRY(keyholder::send_secret(kKeyFd, opened.key.view(), deadline()));
   return request.enrol ? std::move(opened.params) : Bytes();
 }
 
 }  // namespace
+
+Result<crypto::Secret> read_line(std::string_view what) {
+  HF_TRY_ASSIGN(const crypto::Secret text,
+                keyholder::read_secret(kSecretFd, kPassphraseBytesMax, deadline()));
+  ByteView view = text.view();
+  while (!view.empty() && (view.back() == std::byte{'\n'} || view.back() == std::byte{'\r'}))
+    view = view.first(view.size() - 1);
+  if (view.empty()) return invalid_argument("the " + std::string(what) + " is empty");
+  return crypto::Secret::copy_of(view);
+}
+
+Status harden() {
+  platform::raise_locked_memory_limit();
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) return ok_status();
+  return unsupported("this system cannot forbid new privileges");
+}
+
+Status confine(int device_fd) {
+  jail::Profile profile;
+  profile.kind = jail::ProfileKind::kKeyHolder;
+  profile.keep_fds = {kReplyFd, kKeyFd, kSecretFd};
+  if (device_fd >= 0) profile.keep_fds.push_back(device_fd);
+  HF_TRY_ASSIGN(const jail::JailReport report, jail::enter_jail(profile));
+  return ok_status();
+}
 
 int run_opener(std::span<const std::string> arguments) {
   const Result<Bytes> result = run(arguments);
