@@ -5,6 +5,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import tty
 
 SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
 PRIMARY = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt"
@@ -30,17 +31,28 @@ def two_free_ports():
 
 
 class Tpm:
-    def __init__(self):
+    """Behind a terminal device, which is opened, written and read as /dev/tpmrm0 is; or behind TCP."""
+
+    def __init__(self, over_tcp=False):
         self.root = tempfile.mkdtemp(prefix="holdfast-tpm-")
+        self.over_tcp = over_tcp
         self.start()
 
     def start(self):
-        port = two_free_ports()
-        self.tcti = f"swtpm:host=127.0.0.1,port={port}"
+        self.descriptors = []
+        if self.over_tcp:
+            port = two_free_ports()
+            self.tcti = f"swtpm:host=127.0.0.1,port={port}"
+            how = ["socket", "--server", f"type=tcp,port={port}", "--ctrl", f"type=tcp,port={port + 1}"]
+        else:
+            self.descriptors = list(os.openpty())  # the device's end stays open: without it the TPM ends
+            for descriptor in self.descriptors:
+                tty.setraw(descriptor)
+            self.tcti = "device:" + os.ttyname(self.descriptors[1])
+            how = ["chardev", "--fd", str(self.descriptors[0])]
         self.process = subprocess.Popen(
-            ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.root}", "--server", f"type=tcp,port={port}",
-             "--ctrl", f"type=tcp,port={port + 1}", "--flags", "not-need-init,startup-clear"],
-            stdin=subprocess.DEVNULL)
+            ["swtpm", *how, "--tpm2", "--tpmstate", f"dir={self.root}", "--flags", "not-need-init,startup-clear"],
+            stdin=subprocess.DEVNULL, pass_fds=self.descriptors[:1])
         until = time.monotonic() + 20
         while time.monotonic() < until:
             try:
@@ -52,6 +64,9 @@ class Tpm:
     def stop(self):
         self.process.terminate()
         self.process.wait()
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors = []
 
     def close(self):
         self.stop()

@@ -63,6 +63,14 @@ class TpmSlots(harness.Bare):
         self.tpm.start()
         self.ok(["seal", "slot", "test", ident], env={"HOLDFAST_TCTI": self.tpm.tcti})
 
+    def test_a_tpm_over_tcp(self):
+        tpm = devices.Tpm(over_tcp=True)
+        self.addCleanup(tpm.close)
+        self.environment["HOLDFAST_TCTI"] = tpm.tcti
+        ident = self.add("--kind", "tpm2")
+        self.check_root(ident, tpm.unseal(tpm_params(self.slot(ident)[1]["factors"][0][1])))
+        self.ok(["seal", "slot", "test", ident])
+
     def test_a_changed_register_refuses_and_the_recovery_code_opens(self):
         ident = self.add("--kind", "tpm2", "--pcrs", "7,11")
         code = json.loads(self.ok(["seal", "slot", "add", "--json", *CHEAP, "--kind", "recovery"]).stdout)["recovery_code"]
@@ -73,12 +81,12 @@ class TpmSlots(harness.Bare):
         self.fails(7, ["seal", "slot", "test", ident], "sealed.*no slot opens")
         with self.assertRaises(subprocess.CalledProcessError):
             self.tpm.unseal(tpm_params(self.slot(ident)[1]["factors"][0][1]))
-        done = self.fails(7, ["seal", "unseal", "-v"], "not the state it was sealed to")
-        self.assertIn("another slot", done.stderr)
+        self.fails(7, ["seal", "unseal"], "not the state it was sealed to")
         self.ok(["seal", "unseal", "--passphrase-file", self.file("code", code)])
 
     def test_pin(self):
         right, wrong = self.file("right", "0042"), self.file("wrong", "0043")
+        self.fails(2, ["seal", "slot", "add", "--kind", "tpm2", "--pin-file", self.file("long", "7" * 33)], "at most 32")
         ident = self.add("--kind", "tpm2", "--pin-file", right)
         params = tpm_params(self.slot(ident)[1]["factors"][0][1])
         self.assertTrue(params["pin"])
@@ -87,7 +95,6 @@ class TpmSlots(harness.Bare):
         self.fails(7, ["seal", "unseal"], "without an operator")
         self.fails(4, ["seal", "unseal", "--pin-file", wrong], "the PIN of the TPM's slot is wrong")
         self.ok(["seal", "unseal", "--pin-file", right])
-        self.fails(2, ["seal", "slot", "add", "--kind", "tpm2", "--pin-file", self.file("long", "7" * 33)], "sealed|at most 32")
 
     def test_too_many_wrong_pins_lock_the_tpm_also_across_processes(self):
         right, wrong = self.file("right", "0042"), self.file("wrong", "0043")

@@ -159,17 +159,24 @@ Result<platform::UniqueFd> Custody::private_file(const std::string& path) const 
   return platform::duplicate(*file);
 }
 
-// The keys of all factors of a slot; kNotFound where the operator has no secret for one.
-Status Custody::collect(const SlotPlan& slot, const AskSecret& ask, SlotKeys& keys) {
+// The keys of all factors of a slot; kNotFound where the operator has no secret for one. A token
+// whose PIN is in a file takes one of the operator instead, and where the file's was `refused` only
+// that.
+Status Custody::collect(const SlotPlan& slot, const AskSecret& ask, SlotKeys& keys, bool refused) {
   for (std::size_t i = 0; i < slot.factors.size(); ++i) {
     const Factor& factor = slot.factors[i];
+    bool automatic = needs_nobody(factor);
     platform::UniqueFd secret;
-    const bool automatic = needs_nobody(factor);
-    if (automatic) {
-      HF_TRY_ASSIGN(secret, automatic_secret(factor));
+    const bool token = factor.kind == FactorKind::kPkcs11;
+    if (ask && (!automatic || token)) {
+      HF_TRY_ASSIGN(secret, ask(slot, i));
+    }
+    if (secret.valid()) {
+      automatic = false;
+    } else if (!automatic || (token && refused)) {
+      return not_found("the slot needs an operator");
     } else {
-      HF_TRY_ASSIGN(secret, ask ? ask(slot, i) : Result<platform::UniqueFd>(platform::UniqueFd()));
-      if (!secret.valid()) return not_found("the slot needs an operator");
+      HF_TRY_ASSIGN(secret, automatic_secret(factor));
     }
     HF_TRY(keys.open(slot.id, factor, secret.get(), automatic));
   }
@@ -285,9 +292,10 @@ Status Custody::unseal(const AskSecret& ask) {
   Status last = by_itself;
   bool pin_refused = false;
   for (const SlotPlan& slot : by_kind(current.keyring)) {
-    if (opens_by_itself(slot) || (pin_refused && counts_attempts(slot))) continue;
+    const bool tried = opens_by_itself(slot);
+    if (counts_attempts(slot) ? pin_refused : tried) continue;
     HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
-    Status opened = collect(slot, ask, keys);
+    Status opened = collect(slot, ask, keys, tried);
     if (!opened.ok() && opened.error().code() == ErrorCode::kNotFound) continue;
     pin_refused = pin_refused || (!opened.ok() && counts_attempts(slot));
     if (opened.ok()) {

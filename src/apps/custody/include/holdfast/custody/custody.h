@@ -185,7 +185,8 @@ class Custody {
   Status take_approval();
   Status check_persons_left(std::span<const keyring::SlotPlan> slots) const;
   Status open_with(const Current& current, const keyring::SlotPlan& slot, const SlotKeys& keys);
-  Status collect(const keyring::SlotPlan& slot, const AskSecret& ask, SlotKeys& keys);
+  Status collect(const keyring::SlotPlan& slot, const AskSecret& ask, SlotKeys& keys,
+                 bool refused = false);
   Result<platform::UniqueFd> automatic_secret(const keyring::Factor& factor) const;
   Result<platform::UniqueFd> private_file(const std::string& path) const;
   Result<SlotKeys> new_slot_keys() const;
