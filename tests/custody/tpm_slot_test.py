@@ -119,6 +119,25 @@ class TpmSlots(harness.Bare):
         self.tpm.tool("tpm2_clear")
         self.fails(4, ["seal", "slot", "test", ident], "the TPM was cleared")
 
+    @unittest.skipUnless(devices.have_token(), "needs SoftHSM")
+    def test_a_refused_pin_is_shown_to_no_other_device(self):
+        token = devices.Token()
+        self.addCleanup(token.close)
+        self.environment["SOFTHSM2_CONF"] = token.conf
+        self.addCleanup(self.environment.pop, "SOFTHSM2_CONF")
+        mine, theirs = self.file("mine", "0042"), self.file("theirs", token.PIN)
+        key = self.add("--kind", "file")
+        self.add("--kind", "tpm2", "--pin-file", mine)
+        other = self.add("--kind", "pkcs11", "--pkcs11-generate", "--pkcs11-uri", token.uri("root"), "--pin-file", theirs)
+        self.ok(["seal", "slot", "test", other, "--pin-file", theirs])
+        self.ok(["seal", "slot", "rm", key, "-y"])
+        self.fails(4, ["seal", "unseal", "--pin-file", theirs], "the PIN of the TPM's slot is wrong")
+        self.ok(["seal", "unseal", "--slot", other, "--pin-file", theirs])
+        self.tpm.tool("tpm2_pcrextend", "7:sha256=" + "11" * 32)  # now the TPM is not shown it at all
+        self.ok(["seal", "unseal", "--pin-file", theirs])
+        self.environment["HOLDFAST_TCTI"] = "device:/dev/no-such-tpm"
+        self.ok(["seal", "unseal", "--pin-file", theirs])
+
     def test_two_persons_a_tpm_with_pin_and_a_passphrase(self):
         pin, phrase, wrong = self.file("pin", "0042"), self.file("phrase", "correct horse"), self.file("wrong", "0043")
         ident = self.add("--kind", "tpm2", "--kind", "passphrase", "--pin-file", pin, "--passphrase-file", phrase)

@@ -40,6 +40,11 @@ std::vector<SlotPlan> by_kind(const keyring::Keyring& keyring) {
   return out;
 }
 
+// As the openers of devices say it: wrong, or one too many.
+bool is_refused_pin(const Error& error) {
+  return error.code() == ErrorCode::kUnauthenticated || error.code() == ErrorCode::kExhausted;
+}
+
 bool counts_attempts(const SlotPlan& slot) {
   return std::ranges::any_of(slot.factors, [](const Factor& f) {
     return f.kind == FactorKind::kPkcs11 || (f.kind == FactorKind::kTpm2 && !needs_nobody(f));
@@ -283,7 +288,7 @@ Status Custody::open_by_itself() {
 
 // A wrong secret for one slot may be the right one for the next, and a device that is gone is no
 // reason not to try it. But a PIN that a device refused is shown to no other: each counts.
-Status Custody::unseal(const AskSecret& ask) {
+Status Custody::unseal(const AskSecret& ask, const keyring::SlotId* only) {
   const std::lock_guard guard(mutex_);
   const Status by_itself = open_by_itself();
   if (by_itself.ok()) return by_itself;
@@ -294,10 +299,11 @@ Status Custody::unseal(const AskSecret& ask) {
   for (const SlotPlan& slot : by_kind(current.keyring)) {
     const bool tried = opens_by_itself(slot);
     if (counts_attempts(slot) ? pin_refused : tried) continue;
+    if (only != nullptr && slot.id != *only) continue;
     HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
     Status opened = collect(slot, ask, keys, tried);
     if (!opened.ok() && opened.error().code() == ErrorCode::kNotFound) continue;
-    pin_refused = pin_refused || (!opened.ok() && counts_attempts(slot));
+    pin_refused = pin_refused || (!opened.ok() && is_refused_pin(opened.error()));
     if (opened.ok()) {
       opened = open_with(current, slot, keys);
       if (opened.ok() || opened.error().code() != ErrorCode::kDenied) return opened;

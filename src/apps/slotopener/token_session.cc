@@ -28,7 +28,7 @@ Error token_error(CK_RV code, std::string_view doing) {
     case CKR_PIN_INCORRECT:
     case CKR_PIN_INVALID:
     case CKR_PIN_LEN_RANGE:
-      return Error(ErrorCode::kDenied, "the PIN of the token is wrong", detail)
+      return Error(ErrorCode::kUnauthenticated, "the PIN of the token is wrong", detail)
           .with_hint("it is not tried again by itself: a token locks after a few wrong ones");
     case CKR_PIN_LOCKED:
       return exhausted("the token is locked: it had too many wrong PINs", detail)

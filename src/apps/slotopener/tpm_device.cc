@@ -48,7 +48,7 @@ Error tpm_error(TSS2_RC code, std::string_view doing) {
   const std::string detail = std::string(doing) + ": " + Tss2_RC_Decode(code);
   switch (plain_code(code)) {
     case TPM2_RC_AUTH_FAIL:
-      return Error(ErrorCode::kDenied, "the PIN of the TPM's slot is wrong", detail)
+      return Error(ErrorCode::kUnauthenticated, "the PIN of the TPM's slot is wrong", detail)
           .with_hint("try again with care: after some wrong PINs a TPM refuses all for a while");
     case TPM2_RC_LOCKOUT:
       return exhausted("the TPM had too many wrong PINs and refuses all for a while", detail)

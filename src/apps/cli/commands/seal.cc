@@ -118,10 +118,14 @@ void say_done(const Context& context, const std::string& text, json::Object docu
   }
 }
 
-Status unseal(Context& context, const SecretFlags& flags) {
+Status unseal(Context& context, const SecretFlags& flags, const std::string& slot) {
   HF_TRY_ASSIGN(const std::unique_ptr<Custody> c, open_custody(context));
   OperatorSecrets secrets(flags);
-  HF_TRY(c->unseal(secrets.asker()));
+  SlotPlan only;
+  if (!slot.empty()) {
+    HF_TRY_ASSIGN(only, find_slot(*c, slot));
+  }
+  HF_TRY(c->unseal(secrets.asker(), slot.empty() ? nullptr : &only.id));
   HF_TRY_ASSIGN(const custody::CustodyStatus s, c->status());
   say_done(context,
            s.holder_is_shared ? "the keyring is open"
@@ -402,7 +406,10 @@ void add_seal(Registrar& r) {
   CLI::App& open = add_sub(c, "unseal", "Open the keyring of the running server");
   auto secrets = std::make_shared<SecretFlags>();
   add_secret_flags(open, *secrets);
-  r.bind(open, [secrets](Context& context) { return unseal(context, *secrets); });
+  auto slot = std::make_shared<std::string>();
+  open.add_option("--slot", *slot, "Only this slot (id, or its beginning), where PINs differ")
+      ->type_name("ID");
+  r.bind(open, [secrets, slot](Context& context) { return unseal(context, *secrets, *slot); });
   r.bind(add_sub(c, "seal", "Wipe every key from the running server's memory"), seal);
   add_slot_commands(r, c);
   add_seal_credential(r, c);

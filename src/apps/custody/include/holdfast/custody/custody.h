@@ -109,8 +109,9 @@ class Custody {
   // Opens with slots that need no operator. kUnavailable with what to do where none opens;
   // kNotFound where there is no keyring; kCorrupt as keyring::Holder::open.
   Status ensure_open();
-  // Tries the slots that need what the operator gave. kDenied where none opens.
-  Status unseal(const AskSecret& ask);
+  // Tries the slots that need what the operator gave, or `only` one. kDenied where none opens,
+  // kUnauthenticated for a PIN that a device refused: no other device is shown it then.
+  Status unseal(const AskSecret& ask, const keyring::SlotId* only = nullptr);
   Status seal();
 
   Result<keyring::SlotId> add_slot(NewSlot slot);
