@@ -5,6 +5,7 @@
 
 #include "holdfast/base/bytes.h"
 #include "keyring.h"
+#include "local_model.h"
 
 namespace holdfast::cli {
 
@@ -51,7 +52,7 @@ void StoreCatalog::refresh(std::unique_lock<std::mutex>&) {
   if (!listing.ok()) return;  // the list of before stays; opening a pack will say what is wrong
   entries_.clear();
   for (const registry::ModelRecord& r : listing->models) {
-    if (!r.facts.vocab_only) entries_.push_back(make_entry(r));
+    if (!r.facts.vocab_only && check_stage(r).ok()) entries_.push_back(make_entry(r));
   }
 }
 
@@ -71,6 +72,7 @@ Result<backend::ModelFacts> StoreCatalog::resolve(std::string_view name) {
   }
   HF_TRY_ASSIGN(const registry::ModelRecord record, store_->resolve(model));
   if (record.facts.vocab_only) return unsupported("this model has no weights");
+  HF_TRY(check_stage(record));
   const std::lock_guard lock(mutex_);
   return make_entry(record).facts;
 }

@@ -62,11 +62,14 @@ struct Tree {
     add_run(registrar);
     add_serve(registrar);
     add_import(registrar);
+    add_export(registrar);
     add_quantize(registrar);
     add_store(registrar);
     add_server(registrar);
     add_key(registrar);
     add_seal(registrar);
+    add_policy(registrar);
+    add_backup(registrar);
     add_tokenize(registrar);
     add_route(registrar);
     add_eval(registrar);

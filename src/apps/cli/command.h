@@ -41,6 +41,9 @@ void add_completion(Registrar& r);
 void add_config(Registrar& r);
 void add_doctor(Registrar& r);
 void add_import(Registrar& r);
+void add_export(Registrar& r);
+void add_backup(Registrar& r);  // backup, restore
+void add_policy(Registrar& r);
 void add_quantize(Registrar& r);
 void add_store(Registrar& r);  // ls, show, rm, cp
 void add_tokenize(Registrar& r);

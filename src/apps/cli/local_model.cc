@@ -14,6 +14,7 @@
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/filesystem.h"
 #include "keyring.h"
+#include "model_facts_text.h"
 #include "output.h"
 
 namespace holdfast::cli {
@@ -47,6 +48,12 @@ bool looks_like_path(const std::string& model) {
   return std::filesystem::is_regular_file(model, ec);
 }
 
+Status check_stage(const registry::ModelRecord& model) {
+  if (model.stage != registry::Stage::kRetired) return ok_status();
+  return Error(ErrorCode::kDenied, "the model \"" + model.name.shown() + "\" is retired")
+      .with_hint("holdfast policy stage " + model.name.shown() + " production");
+}
+
 Result<std::string> template_text(const std::string& name_or_file) {
   if (const auto bundled = chat::find_bundled(name_or_file)) return std::string(*bundled);
   auto file = platform::File::open_read(name_or_file);
@@ -74,6 +81,7 @@ Result<registry::ModelRecord> import_path(const Context& context, registry::Stor
     HF_TRY_ASSIGN(options.template_text, template_text(flags.template_name));
     options.template_name = flags.template_name;
   }
+  options.provenance = flags.provenance ? flags.provenance : provenance_of_path(context, path);
   Progress bar(context, "importing " + file_name(path));
   options.on_progress = [&bar](const importer::Progress& p) {
     bar.update(p.done_bytes, p.total_bytes);
@@ -99,6 +107,7 @@ Result<LocalModel> LocalModel::open(const Context& context, const std::string& m
   HF_TRY_ASSIGN(m.store_, open_store(context));
   if (!looks_like_path(model)) {
     HF_TRY_ASSIGN(m.record_, m.store_->resolve(model));
+    HF_TRY(check_stage(m.record_));
     return m;
   }
   HF_TRY_ASSIGN(m.record_, import_path(context, *m.store_, model, {}));

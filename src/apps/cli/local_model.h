@@ -20,11 +20,16 @@ Result<std::unique_ptr<registry::Store>> open_store(const Context& context);
 // True for what is meant as a file: it has a slash that starts a path, ends in .gguf, or exists.
 bool looks_like_path(const std::string& model);
 
+// kDenied for a retired model, which is kept but not used.
+Status check_stage(const registry::ModelRecord& model);
+
 struct ImportFlags {
   std::string name;  // empty: from the file's name
   bool vocab_only = false;
   std::string template_name;  // a bundled family, or a file
   bool unsealed = false;      // for a store that is thrown away
+  // Where the file is from, if not from the path that it has now.
+  std::optional<registry::Provenance> provenance = {};
 };
 
 // Imports with a progress bar. The result tells whether it was there before.

@@ -1,8 +1,10 @@
 // Keys under the root key: data keys of models, values, MACs.
 #include <algorithm>
 
+#include "holdfast/crypto/constant_time.h"
 #include "holdfast/custody/custody.h"
 #include "holdfast/keyholder/link.h"
+#include "holdfast/vault/content_keys.h"
 #include "protocol.h"
 
 namespace holdfast::custody {
@@ -223,15 +225,35 @@ Result<vault::WrapSlot> Custody::wrap_slot(ByteView blob) {
   return keyring::slot_of_blob(blob, holder.instance_id);
 }
 
+Result<crypto::Secret> Custody::reveal_blob(const vault::ModelId& model, ByteView blob) {
+  HF_TRY_ASSIGN(const platform::SocketPair pair, platform::make_socket_pair());
+  HF_TRY(call(Op::kRevealDek, model_body(model, blob), pair.theirs.get()));
+  return keyholder::receive_secret(pair.ours.get(), crypto::kKeyBytes,
+                                   platform::Deadline::after(kReadPatience));
+}
+
 Result<crypto::Secret> Custody::reveal_dek(const vault::ModelId& model) {
   HF_TRY_ASSIGN(const Bytes blob, dek_blob(model));
   const std::lock_guard guard(mutex_);
   HF_TRY(open_locked());
   HF_TRY(take_approval());
-  HF_TRY_ASSIGN(const platform::SocketPair pair, platform::make_socket_pair());
-  HF_TRY(call(Op::kRevealDek, model_body(model, blob), pair.theirs.get()));
-  return keyholder::receive_secret(pair.ours.get(), crypto::kKeyBytes,
-                                   platform::Deadline::after(kReadPatience));
+  return reveal_blob(model, blob);
+}
+
+Result<crypto::Secret> Custody::reveal_pack_dek(const vault::PackHeader& header) {
+  const std::lock_guard guard(mutex_);
+  HF_TRY(open_locked());
+  HF_TRY_ASSIGN(const std::vector<Bytes> candidates, dek_candidates(header));
+  for (const Bytes& blob : candidates) {
+    auto dek = reveal_blob(header.model_id, blob);
+    if (!dek.ok()) continue;  // a slot of before a rotation
+    HF_TRY_ASSIGN(const vault::ContentKeys keys,
+                  vault::derive_content_keys(*dek, *header.seal, header.salt, header.model_id));
+    const auto mac = vault::header_mac(vault::encode_header(header), keys.header_key);
+    if (crypto::constant_time_equal(mac, header.mac)) return dek;
+  }
+  return not_found("this instance has no key that opens the model's pack")
+      .with_hint("restore state.db together with the packs, or import the model again");
 }
 
 Result<crypto::Sha256Digest> Custody::mac(keyring::MacUse use, std::string_view id, ByteView data) {

@@ -227,8 +227,11 @@ Result<ImportResult> Import::convert_and_publish(const registry::ModelName& name
   auto converted = convert_in_child(*staging);
   if (!converted.ok()) return about_file(converted.error());
   report("finishing", 0, 0);
-  HF_TRY_ASSIGN(registry::ModelRecord record,
-                store_.publish(std::move(staging), name, source_, variant(), converted->facts));
+  HF_TRY_ASSIGN(
+      registry::ModelRecord record,
+      store_.publish(
+          std::move(staging),
+          {name, source_, variant(), converted->facts, options_.stage, options_.provenance, {}}));
   remember_digests();
   if (record.pack != converted->pack) return internal_error("the pack is not the one announced");
   return ImportResult{std::move(record), false};

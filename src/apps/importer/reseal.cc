@@ -31,9 +31,9 @@ Result<crypto::Sha256Digest> reseal_in_child(const platform::OpenFile& pack,
   run.cancel = options.cancel;
   run.on_progress = options.on_progress;
   HF_TRY_ASSIGN(const std::string text, run_child(run));
-  HF_TRY_ASSIGN(const crypto::Sha256Digest digest, decode_reseal_result(text));
+  HF_TRY_ASSIGN(const ResealResult result, decode_reseal_result(text));
   if (options.keys != nullptr) HF_TRY(fill_first_slot(out, key.slot));
-  return digest;
+  return result.pack;
 }
 
 }  // namespace
@@ -48,8 +48,10 @@ Result<registry::ModelRecord> reseal_model(registry::Store& store,
   HF_TRY_ASSIGN(const crypto::Sha256Digest digest,
                 reseal_in_child(*pack, staging->file(), options, header.model_id));
   HF_TRY_ASSIGN(registry::ModelRecord record,
-                store.publish(std::move(staging), model.name, model.source,
-                              sealed_variant(model.variant, options.keys != nullptr), model.facts));
+                store.publish(std::move(staging),
+                              {model.name, model.source,
+                               sealed_variant(model.variant, options.keys != nullptr), model.facts,
+                               model.stage, model.provenance, model.others}));
   if (record.pack != digest) return internal_error("the pack is not the one announced");
   for (const registry::ModelName& name : aliases) {
     const auto renamed = store.add_name(record, name);

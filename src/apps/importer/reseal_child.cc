@@ -4,7 +4,8 @@
 #include "child_side.h"
 #include "holdfast/base/units.h"
 #include "holdfast/importer/import_child.h"
-#include "holdfast/vault/seal_pack.h"
+#include "holdfast/platform/slice_source.h"
+#include "holdfast/vault/resumable_seal.h"
 #include "key_from_holder.h"
 #include "protocol.h"
 #include "reseal_protocol.h"
@@ -18,6 +19,26 @@ constexpr int kNewKeyFd = kOutputFd + 1;
 constexpr int kSourceKeysFd = kNewKeyFd + 1;
 constexpr auto kKeyPatience = std::chrono::seconds(30);
 
+// Resumable where the output is sealed and the request names the work: chunks that are not sealed
+// prove nothing about themselves.
+Result<ResealResult> write_pack(const vault::PackReader& pack, const ResealRequest& request,
+                                platform::File& out, const vault::SealProgress& progress) {
+  std::optional<vault::SealPlan> seal;
+  if (request.created) {
+    HF_TRY_ASSIGN(seal, receive_seal_plan(platform::UniqueFd(kNewKeyFd), *request.created));
+  }
+  ResealResult result;
+  if (seal && request.work) {
+    HF_TRY_ASSIGN(const vault::ResumedSeal resumed,
+                  vault::seal_pack_resumably(pack, out, *std::move(seal), *request.work, progress));
+    result.pack = resumed.pack;
+    result.bytes_kept = resumed.chunks_kept * vault::kChunkBytes;
+    return result;
+  }
+  HF_TRY_ASSIGN(result.pack, vault::seal_pack(pack, out, seal ? &*seal : nullptr, progress));
+  return result;
+}
+
 Result<std::string> reseal_inherited(const std::string& text, wire::Channel& channel) {
   HF_TRY_ASSIGN(const ResealRequest request, decode_reseal_request(text));
   std::optional<vault::ContentKeys> source_keys;
@@ -27,18 +48,16 @@ Result<std::string> reseal_inherited(const std::string& text, wire::Channel& cha
                                    socket.get(), platform::Deadline::after(kKeyPatience)));
   }
   HF_TRY_ASSIGN(const auto file, platform::File::from_fd(platform::UniqueFd(kPackFd)));
-  HF_TRY_ASSIGN(const auto pack, vault::PackReader::open(file, nullptr, std::move(source_keys)));
+  const ByteRange range = request.range.value_or(ByteRange{0, file.size()});
+  HF_TRY_ASSIGN(const auto slice, platform::SliceSource::of(file, range.offset, range.length));
+  HF_TRY_ASSIGN(const auto pack, vault::PackReader::open(*slice, nullptr, std::move(source_keys)));
   HF_TRY_ASSIGN(platform::File out, platform::File::from_fd(platform::UniqueFd(kOutputFd)));
-  std::optional<vault::SealPlan> seal;
-  if (request.created) {
-    HF_TRY_ASSIGN(seal, receive_seal_plan(platform::UniqueFd(kNewKeyFd), *request.created));
-  }
   ProgressSender sender(channel, "sealing");
-  HF_TRY_ASSIGN(const crypto::Sha256Digest digest,
-                vault::seal_pack(
-                    pack, out, seal ? &*seal : nullptr,
-                    [&](std::uint64_t done, std::uint64_t total) { return sender(done, total); }));
-  return encode_reseal_result(digest);
+  HF_TRY_ASSIGN(const ResealResult result,
+                write_pack(pack, request, out, [&](std::uint64_t done, std::uint64_t total) {
+                  return sender(done, total);
+                }));
+  return encode_reseal_result(result);
 }
 
 // Without AES instructions a thread still encrypts and decrypts more than this per second.

@@ -5,6 +5,13 @@
 #include "paths.h"
 
 namespace holdfast::registry {
+namespace {
+
+// Long enough for a week's end; then the room is worth more than the work.
+constexpr std::int64_t kResumableSeconds = 7 * 24 * 3600;
+constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
+
+}  // namespace
 
 Status Store::collect_garbage() {
   // Another process that is changing the store cleans up after itself.
@@ -13,6 +20,7 @@ Status Store::collect_garbage() {
     return lock.error().code() == ErrorCode::kUnavailable ? ok_status() : Status(lock.error());
   }
   HF_TRY(remove_stale_partials());
+  HF_TRY(remove_stale_resumables());
   HF_TRY(remove_stale_manifests());
   return remove_unreferenced_packs();
 }
@@ -23,6 +31,25 @@ Status Store::remove_stale_partials() {
   for (const platform::DirectoryEntry& entry : entries) {
     if (!entry.name.ends_with(kPartialSuffix)) continue;
     const std::string stem = entry.name.substr(0, entry.name.size() - kPartialSuffix.size());
+    const auto lock = fs_.try_lock(platform::join_path(data_dir_, import_lock(stem)));
+    if (!lock.ok()) continue;  // its import is running
+    HF_TRY(fs_.remove(packs + "/" + entry.name));
+  }
+  return ok_status();
+}
+
+// Work that nobody went on with.
+Status Store::remove_stale_resumables() {
+  const std::string packs = platform::join_path(data_dir_, kPacksDir);
+  HF_TRY_ASSIGN(const auto entries, fs_.list(packs));
+  const std::int64_t now = platform::unix_seconds(clock_.wall_time());
+  for (const platform::DirectoryEntry& entry : entries) {
+    if (!entry.name.ends_with(kResumableSuffix)) continue;
+    const auto info = fs_.stat(packs + "/" + entry.name);
+    if (!info.ok() || info->modified_unix_ns / kNanosecondsPerSecond > now - kResumableSeconds) {
+      continue;
+    }
+    const std::string stem = entry.name.substr(0, entry.name.size() - kResumableSuffix.size());
     const auto lock = fs_.try_lock(platform::join_path(data_dir_, import_lock(stem)));
     if (!lock.ok()) continue;  // its import is running
     HF_TRY(fs_.remove(packs + "/" + entry.name));

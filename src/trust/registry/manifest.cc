@@ -1,6 +1,9 @@
-#include "manifest.h"
+#include "holdfast/registry/manifest.h"
 
 #include <algorithm>
+#include <array>
+
+#include "paths.h"
 
 namespace holdfast::registry {
 namespace {
@@ -52,7 +55,39 @@ Result<ModelFacts> decode_facts(const json::Value& value) {
   return facts;
 }
 
+// Members of version 1 from the beginning, and those that came later.
+constexpr std::array<std::string_view, 8> kFirstMembers{
+    "version", "name", "pack", "source", "variant", "size_bytes", "created", "facts"};
+
+bool is_first_member(std::string_view key) {
+  return std::find(kFirstMembers.begin(), kFirstMembers.end(), key) != kFirstMembers.end();
+}
+
+// Absent in manifests of before: then the model is in production, and nobody knows where it is
+// from.
+Status decode_later_members(const json::Value& manifest, ModelRecord& record) {
+  if (manifest.find("stage") != nullptr) {
+    HF_TRY_ASSIGN(const std::string name, text_of(manifest, "stage"));
+    const auto stage = parse_stage(name);
+    if (!stage.ok()) return damaged("stage");
+    record.stage = *stage;
+  }
+  if (const json::Value* value = manifest.find("provenance"); value != nullptr) {
+    HF_TRY_ASSIGN(record.provenance, decode_provenance(*value));
+  }
+  for (const json::Member& m : manifest.as_object()) {
+    if (is_first_member(m.key) || m.key == "stage" || m.key == "provenance") continue;
+    record.others.set(m.key, m.value);
+  }
+  return ok_status();
+}
+
 }  // namespace
+
+std::string manifest_place(const ModelName& name) {
+  return std::string(kModelsDir) + "/" + encode_name(name.name) + "/" + name.tag +
+         std::string(kManifestSuffix);
+}
 
 Result<crypto::Sha256Digest> digest_from_hex(std::string_view hex) {
   crypto::Sha256Digest digest;
@@ -78,11 +113,14 @@ std::string encode_manifest(const ModelRecord& record) {
                         {"size_bytes", record.size_bytes},
                         {"created", record.created_unix},
                         {"facts", std::move(facts)}};
+  manifest.set("stage", stage_name(record.stage));
+  if (record.provenance) manifest.set("provenance", provenance_json(*record.provenance));
+  for (const json::Member& m : record.others) manifest.set(m.key, m.value);
   return json::write(json::Value(std::move(manifest)), {.indent = 2}) + "\n";
 }
 
 Result<ModelRecord> decode_manifest(std::string_view text, const ModelName& name) {
-  const auto parsed = json::parse(text, {.bytes_max = kManifestBytesMax, .depth_max = 4});
+  const auto parsed = json::parse(text, {.bytes_max = kManifestBytesMax, .depth_max = 8});
   if (!parsed.ok()) return damaged("JSON: " + parsed.error().client_message());
   HF_TRY_ASSIGN(const std::int64_t version, number_of(*parsed, "version"));
   if (version != kVersion) {
@@ -98,6 +136,7 @@ Result<ModelRecord> decode_manifest(std::string_view text, const ModelName& name
   const json::Value* facts = parsed->find("facts");
   if (facts == nullptr) return damaged("facts");
   HF_TRY_ASSIGN(record.facts, decode_facts(*facts));
+  HF_TRY(decode_later_members(*parsed, record));
   return record;
 }
 

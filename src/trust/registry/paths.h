@@ -16,6 +16,7 @@ inline constexpr std::string_view kLocksDir = "locks";
 inline constexpr std::string_view kStoreLock = "locks/store.lock";
 inline constexpr std::string_view kPackSuffix = ".hfc";
 inline constexpr std::string_view kPartialSuffix = ".partial";
+inline constexpr std::string_view kResumableSuffix = ".resumable";
 inline constexpr std::string_view kManifestSuffix = ".json";
 
 inline std::string pack_file_name(const crypto::Sha256Digest& pack) {

@@ -4,9 +4,9 @@
 #include <chrono>
 
 #include "holdfast/base/units.h"
+#include "holdfast/registry/manifest.h"
 #include "holdfast/vault/pack_reader.h"
 #include "holdfast/vault/pack_slots.h"
-#include "manifest.h"
 #include "paths.h"
 
 namespace holdfast::registry {
@@ -40,10 +40,20 @@ Result<vault::PackHeader> check_staged(const platform::ByteSource& file) {
   return header;
 }
 
+Result<std::unique_ptr<platform::FileLock>> lock_import(platform::FileSystem& fs,
+                                                        const std::string& data_dir,
+                                                        const crypto::Sha256Digest& work) {
+  auto lock = fs.try_lock(platform::join_path(data_dir, import_lock(to_hex(work))));
+  if (!lock.ok() && lock.error().code() == ErrorCode::kUnavailable) {
+    return unavailable("another process is importing the same model");
+  }
+  return lock;
+}
+
 }  // namespace
 
 Staging::~Staging() {
-  if (published_) return;
+  if (published_ || keep_) return;
   file_.reset();
   ignore_error(fs_.remove(path_), "a leftover is removed when the store is opened next");
 }
@@ -244,25 +254,44 @@ Result<std::optional<ModelRecord>> Store::find_source(const crypto::Sha256Digest
   return std::optional<ModelRecord>();
 }
 
-Result<std::unique_ptr<Staging>> Store::stage(const crypto::Sha256Digest& source,
-                                              std::uint64_t bytes_expected) {
+Status Store::check_room(std::uint64_t bytes_expected) const {
   const std::string packs = platform::join_path(data_dir_, kPacksDir);
   HF_TRY_ASSIGN(const std::uint64_t room, fs_.free_bytes(packs));
-  if (room < bytes_expected + kDiskReserveBytes) {
-    return exhausted("not enough room on the disk: the import needs " +
-                         format_bytes(bytes_expected + kDiskReserveBytes) + ", " +
-                         format_bytes(room) + " are free",
-                     packs);
-  }
-  auto lock = fs_.try_lock(platform::join_path(data_dir_, import_lock(to_hex(source))));
-  if (!lock.ok() && lock.error().code() == ErrorCode::kUnavailable) {
-    return unavailable("another process is importing the same model");
-  }
-  if (!lock.ok()) return lock.error();
-  const std::string path = packs + "/" + to_hex(source) + std::string(kPartialSuffix);
+  if (room >= bytes_expected + kDiskReserveBytes) return ok_status();
+  return exhausted("not enough room on the disk: the import needs " +
+                       format_bytes(bytes_expected + kDiskReserveBytes) + ", " +
+                       format_bytes(room) + " are free",
+                   packs);
+}
+
+Result<std::unique_ptr<Staging>> Store::stage(const crypto::Sha256Digest& source,
+                                              std::uint64_t bytes_expected) {
+  HF_TRY(check_room(bytes_expected));
+  HF_TRY_ASSIGN(auto lock, lock_import(fs_, data_dir_, source));
+  const std::string path = platform::join_path(data_dir_, kPacksDir) + "/" + to_hex(source) +
+                           std::string(kPartialSuffix);
   if (fs_.exists(path)) HF_TRY(fs_.remove(path));
   HF_TRY_ASSIGN(auto file, fs_.create_exclusive(path, kFileMode));
-  return std::unique_ptr<Staging>(new Staging(fs_, path, *std::move(lock), std::move(file)));
+  return std::unique_ptr<Staging>(new Staging(fs_, path, std::move(lock), std::move(file)));
+}
+
+Result<std::unique_ptr<Staging>> Store::stage_resumable(const crypto::Sha256Digest& work,
+                                                        std::uint64_t bytes_expected) {
+  HF_TRY_ASSIGN(auto lock, lock_import(fs_, data_dir_, work));
+  const std::string path = platform::join_path(data_dir_, kPacksDir) + "/" + to_hex(work) +
+                           std::string(kResumableSuffix);
+  std::unique_ptr<platform::OpenFile> file;
+  std::uint64_t there = 0;
+  if (fs_.exists(path)) {
+    HF_TRY_ASSIGN(platform::File left, platform::File::open_update(path));
+    there = left.size();
+    file = std::make_unique<platform::File>(std::move(left));
+  }
+  HF_TRY(check_room(bytes_expected - std::min(there, bytes_expected)));
+  if (!file) {
+    HF_TRY_ASSIGN(file, fs_.create_exclusive(path, kFileMode));
+  }
+  return std::unique_ptr<Staging>(new Staging(fs_, path, std::move(lock), std::move(file), true));
 }
 
 Status Store::rewrite_slots(const ModelRecord& model, const vault::WrapSlots& slots) {
@@ -270,17 +299,24 @@ Status Store::rewrite_slots(const ModelRecord& model, const vault::WrapSlots& sl
   return vault::rewrite_wrap_slots(file, slots);
 }
 
-Result<ModelRecord> Store::publish(std::unique_ptr<Staging> staging, const ModelName& name,
-                                   const crypto::Sha256Digest& source, std::string_view variant,
-                                   const ModelFacts& facts) {
+Result<ModelRecord> Store::publish(std::unique_ptr<Staging> staging, Publication p) {
   HF_TRY(staging->file_->sync().context("saving the imported model"));
-  ModelRecord record{name, {}, source, std::string(variant), 0, 0, facts};
+  ModelRecord record{p.name,
+                     {},
+                     p.source,
+                     p.variant,
+                     0,
+                     0,
+                     p.facts,
+                     p.stage,
+                     std::move(p.provenance),
+                     std::move(p.others)};
   {
     HF_TRY_ASSIGN(const auto file, fs_.open_read(staging->path_));
     HF_TRY_ASSIGN(const vault::PackHeader header, check_staged(*file));
     record.pack = vault::header_digest(vault::encode_header(header));
     record.size_bytes = file->size();
-    if (header.source_digest != source) {
+    if (header.source_digest != record.source) {
       return internal_error("the imported pack names another source");
     }
   }
@@ -291,6 +327,15 @@ Result<ModelRecord> Store::publish(std::unique_ptr<Staging> staging, const Model
   HF_TRY(fs_.sync_dir(platform::join_path(data_dir_, kPacksDir)));
   HF_TRY(write_manifest(record));
   ignore_error(remove_unreferenced_packs(), "the next opening of the store tries again");
+  return record;
+}
+
+Result<ModelRecord> Store::set_stage(std::string_view name, Stage stage) {
+  HF_TRY_ASSIGN(const auto lock, lock_store());
+  HF_TRY_ASSIGN(ModelRecord record, resolve(name));
+  if (record.stage == stage) return record;
+  record.stage = stage;
+  HF_TRY(write_manifest(record));
   return record;
 }
 

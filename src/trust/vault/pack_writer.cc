@@ -82,6 +82,15 @@ Status ChunkWriter::write(MutableBytes chunk) {
   return out_->write_at(header_.data_off() + number * kChunkBytes, chunk);
 }
 
+bool ChunkWriter::adopt(const Tag& tag, MutableBytes buffer) {
+  HF_CHECK(cipher_ != nullptr);
+  const std::uint64_t number = written();
+  if (!out_->read_at(header_.data_off() + number * kChunkBytes, buffer).ok()) return false;
+  if (!cipher_->open(number, buffer, tag)) return false;
+  tags_.insert(tags_.end(), tag.begin(), tag.end());
+  return true;
+}
+
 Status ChunkWriter::finish() {
   HF_CHECK(tags_.size() == header_.n_chunks() * kTagBytes);
   tags_.resize(header_.data_off() - kHeaderBytes);

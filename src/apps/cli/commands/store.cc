@@ -5,7 +5,10 @@
 #include "../command.h"
 #include "../keyring.h"
 #include "../local_model.h"
+#include "../model_bom.h"
+#include "../model_facts_text.h"
 #include "../output.h"
+#include "../server_address.h"
 #include "holdfast/base/units.h"
 
 namespace holdfast::cli {
@@ -13,24 +16,27 @@ namespace holdfast::cli {
 namespace {
 
 // Of a pack that cannot be read, the listing says what it knows.
-bool is_sealed(const registry::Store& store, const registry::ModelRecord& m) {
+std::string seal_of(const registry::Store& store, const registry::ModelRecord& m) {
   const auto header = header_of(store, m);
-  return header.ok() && header->seal.has_value();
+  return header.ok() ? seal_text(*header) : "?";
 }
 
-json::Object record_json(const registry::ModelRecord& m, bool sealed) {
-  return json::Object{{"name", m.name.full()},
-                      {"digest", "sha256:" + to_hex(m.pack)},
-                      {"source_digest", "sha256:" + to_hex(m.source)},
-                      {"size", m.size_bytes},
-                      {"created_at", rfc3339(m.created_unix)},
-                      {"architecture", m.facts.architecture},
-                      {"quantization", m.facts.quantization},
-                      {"parameters", m.facts.parameters},
-                      {"context_length", m.facts.context_length},
-                      {"license", m.facts.license},
-                      {"chat_template", m.facts.has_template},
-                      {"sealed", sealed}};
+json::Object record_json(const registry::ModelRecord& m, const std::string& seal) {
+  json::Object out{{"name", m.name.full()},
+                   {"digest", "sha256:" + to_hex(m.pack)},
+                   {"source_digest", "sha256:" + to_hex(m.source)},
+                   {"size", m.size_bytes},
+                   {"created_at", rfc3339(m.created_unix)},
+                   {"architecture", m.facts.architecture},
+                   {"quantization", m.facts.quantization},
+                   {"parameters", m.facts.parameters},
+                   {"context_length", m.facts.context_length},
+                   {"license", m.facts.license},
+                   {"chat_template", m.facts.has_template},
+                   {"sealed", seal != "no" && seal != "?"},
+                   {"seal", seal}};
+  add_provenance(out, m);
+  return out;
 }
 
 Status list(Context& context) {
@@ -38,13 +44,29 @@ Status list(Context& context) {
   HF_TRY_ASSIGN(const registry::Listing listing, store->list());
   for (const std::string& damaged : listing.damaged)
     notice(context, "warning: damaged entry " + damaged);
+  const bool wide = context.format() == Format::kWide;
   json::Array document;
-  Table table({"NAME", "ID", "ARCH", "QUANT", "SIZE", "CREATED"});
+  Table table(wide ? std::vector<std::string>{"NAME", "ID", "ARCH", "QUANT", "SIZE", "SEALED",
+                                              "SIGNATURE", "STAGE", "LICENCE", "CREATED",
+                                              "IMPORTED BY", "ORIGIN"}
+                   : std::vector<std::string>{"NAME", "ID", "ARCH", "QUANT", "SIZE", "SEALED",
+                                              "STAGE", "CREATED"});
   for (const registry::ModelRecord& m : listing.models) {
     if (context.flags.quiet) print(m.name.shown() + "\n");
-    document.push_back(record_json(m, is_sealed(*store, m)));
-    table.add({m.name.shown(), short_id(context, to_hex(m.pack)), m.facts.architecture,
-               m.facts.quantization, format_bytes(m.size_bytes), time_ago(m.created_unix)});
+    const std::string seal = seal_of(*store, m);
+    document.push_back(record_json(m, seal));
+    std::vector<std::string> row{m.name.shown(),
+                                 short_id(context, to_hex(m.pack)),
+                                 m.facts.architecture,
+                                 m.facts.quantization,
+                                 format_bytes(m.size_bytes),
+                                 wide || seal == "no" ? seal : "yes"};
+    if (wide) row.push_back(signature_text(m));
+    row.emplace_back(registry::stage_name(m.stage));
+    if (wide) row.push_back(m.facts.license);
+    row.push_back(time_ago(m.created_unix));
+    if (wide) row.insert(row.end(), {importer_text(m), origin_text(m)});
+    table.add(std::move(row));
   }
   if (!context.flags.quiet) print_list(context, table, std::move(document));
   return ok_status();
@@ -61,6 +83,17 @@ void print_section(const std::string& title, const json::Value* object) {
     std::string value = pretty(m.value);
     if (value.size() > 200) value = value.substr(0, 197) + "...";
     print("  " + m.key + std::string(width - m.key.size() + 2, ' ') + value + "\n");
+  }
+}
+
+// The ways from site to site by which the model came.
+void print_hops(const json::Value* hops) {
+  if (hops == nullptr) return;
+  std::size_t n = 0;
+  for (const json::Value& hop : hops->as_array()) {
+    const std::string title = "In a bundle, " + std::to_string(++n);
+    print_section(title + ": exported", hop.find("exported"));
+    print_section(title + ": imported", hop.find("imported"));
   }
 }
 
@@ -88,7 +121,7 @@ Result<json::Object> describe(Context& context, const std::string& name,
   HF_TRY_ASSIGN(const registry::ModelRecord model, store->resolve(name));
   HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store->open_pack(model));
   HF_TRY_ASSIGN(const vault::PackReader pack, open_reader(context, *file));
-  json::Object out = record_json(model, pack.sealed());
+  json::Object out = record_json(model, seal_text(pack.header()));
   HF_TRY_ASSIGN(const std::vector<registry::ModelName> names, store->aliases_of(model));
   json::Array aliases;
   for (const registry::ModelName& n : names) {
@@ -128,7 +161,7 @@ Status show(Context& context, const std::string& name, std::uint64_t context_len
   }
   json::Object main;
   for (const json::Member& m : card) {
-    if (!m.value.is_object() && m.key != "template") main.set(m.key, m.value);
+    if (!m.value.is_object() && m.key != "template" && m.key != "hops") main.set(m.key, m.value);
   }
   for (const char* key : {"size"}) {
     if (const json::Value* v = main.find(key))
@@ -137,12 +170,44 @@ Status show(Context& context, const std::string& name, std::uint64_t context_len
   const json::Value general(std::move(main));
   print("Model");
   print_section("", &general);
+  print_section("Origin", card.find("origin"));
+  print_section("Imported", card.find("imported"));
+  print_hops(card.find("hops"));
   print_section("Memory at this context", card.find("memory"));
   print_section("Hyper-parameters", card.find("hyperparameters"));
   print_section("Metadata", card.find("metadata"));
   if (context.flags.verbose && card.find("template") != nullptr) {
     print("\nChat template\n" + card.find("template")->as_string() + "\n");
   }
+  return ok_status();
+}
+
+// Names of the models that the server holds now.
+Result<std::vector<std::string>> loaded_models(const Context& context) {
+  HF_TRY_ASSIGN(const json::Value answer, call_server(context, "GET", "/holdfast/v1/engines"));
+  const json::Value* data = answer.find("data");
+  if (data == nullptr || !data->is_array()) return internal_error("the server answered no list");
+  std::vector<std::string> names;
+  for (const json::Value& engine : data->as_array()) {
+    const json::Value* name = engine.find("model");
+    if (name != nullptr && name->is_string()) names.push_back(name->as_string());
+  }
+  return names;
+}
+
+Status show_bom(Context& context, const std::string& name, bool loaded) {
+  std::vector<std::string> names{name};
+  if (loaded) {
+    HF_TRY_ASSIGN(names, loaded_models(context));
+  }
+  HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
+  std::vector<bundle::BomModel> models;
+  for (const std::string& n : names) {
+    HF_TRY_ASSIGN(const registry::ModelRecord record, store->resolve(n));
+    HF_TRY_ASSIGN(bundle::BomModel model, bom_model(context, *store, record));
+    models.push_back(std::move(model));
+  }
+  print_json(bom_of(context, models));
   return ok_status();
 }
 
@@ -173,14 +238,29 @@ void add_store(Registrar& r) {
     std::string to;
     std::vector<std::string> models;
     std::uint64_t context = 0;
+    bool bom = false;
+    bool loaded = false;
   };
   auto flags = std::make_shared<Flags>();
-  CLI::App& card = r.add(
-      "show", "Show a model: hyper-parameters, quantisation, licence, memory needed", {"inspect"});
-  card.add_option("MODEL", flags->model, "Name of the model")->required();
+  CLI::App& card =
+      r.add("show", "Show a model: origin, signature, licence, hyper-parameters, memory needed",
+            {"inspect"});
+  card.add_option("MODEL", flags->model, "Name of the model; with --loaded there is none");
+  card.add_flag("--bom", flags->bom, "Print a bill of materials instead (CycloneDX 1.6, JSON)");
+  card.add_flag("--loaded", flags->loaded, "With --bom: of all models that the server holds now");
   card.add_option("--context", flags->context, "Context length to plan the memory for, in tokens")
       ->check(CLI::Range(1, 1 << 27));
-  r.bind(card, [flags](Context& c) { return show(c, flags->model, flags->context); });
+  r.bind(card, [flags](Context& c) -> Status {
+    if (flags->loaded && !flags->bom) {
+      return invalid_argument("--loaded goes with --bom").with_hint("holdfast ps lists the models");
+    }
+    if (flags->loaded != flags->model.empty()) {
+      return invalid_argument(flags->loaded ? "--loaded takes no model" : "MODEL is required")
+          .with_hint("see `holdfast show --help`");
+    }
+    if (flags->bom) return show_bom(c, flags->model, flags->loaded);
+    return show(c, flags->model, flags->context);
+  });
 
   CLI::App& rm = r.add("rm", "Remove models from the store");
   rm.add_option("MODEL", flags->models, "Names of models")->required();

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "holdfast/platform/testing/simulated_filesystem.h"
+#include "holdfast/registry/manifest.h"
 #include "holdfast/vault/pack_reader.h"
 #include "holdfast/vault/pack_writer.h"
 
@@ -46,7 +47,7 @@ Result<ModelRecord> import(Store& store, std::string_view content, std::string_v
   const auto source = source_of(content);
   HF_TRY_ASSIGN(auto staging, store.stage(source, 1000));
   HF_TRY(write_pack(staging->file(), source));
-  return store.publish(std::move(staging), parsed, source, "gguf/1", facts());
+  return store.publish(std::move(staging), {parsed, source, "gguf/1", facts()});
 }
 
 std::vector<std::string> names(const Store& store) {
@@ -206,15 +207,14 @@ TEST(Store, RefusesToPublishWhatIsNoPack) {
   auto staging = *(*store)->stage(source_of("one"), 1000);
   ASSERT_TRUE(staging->file().write_all(Bytes(5000)).ok());
   EXPECT_EQ((*store)
-                ->publish(std::move(staging), *parse_model_name("a"), source_of("one"), "v", {})
+                ->publish(std::move(staging), {*parse_model_name("a"), source_of("one"), "v"})
                 .error()
                 .code(),
             ErrorCode::kCorrupt);
   staging = *(*store)->stage(source_of("one"), 1000);
   ASSERT_TRUE(write_pack(staging->file(), source_of("two")).ok());
-  EXPECT_FALSE((*store)
-                   ->publish(std::move(staging), *parse_model_name("a"), source_of("one"), "v", {})
-                   .ok());
+  EXPECT_FALSE(
+      (*store)->publish(std::move(staging), {*parse_model_name("a"), source_of("one"), "v"}).ok());
   EXPECT_THAT(names(**store), IsEmpty());
   EXPECT_THAT(files_in(fs, "/data/holdfast/packs"), IsEmpty());
 }
@@ -372,6 +372,95 @@ TEST(StoreFault, EveryFailedOperationLeavesASoundStore) {
       }
     }
   }
+}
+
+Provenance provenance() {
+  Provenance p;
+  p.origin = {OriginKind::kUrl, "https://example.org/a.gguf", "abc"};
+  p.imported = {"ada", 1000, 1'750'000'000};
+  p.hops.push_back({{"bob", 7, 1'760'000'000}, Act{"eve", 8, 1'770'000'000}});
+  return p;
+}
+
+TEST(Manifest, KeepsProvenanceStageAndMembersOfOthers) {
+  SimulatedFileSystem fs;
+  const auto store = open_store(fs);
+  auto staging = *(*store)->stage(source_of("one"), 1000);
+  ASSERT_TRUE(write_pack(staging->file(), source_of("one")).ok());
+  Publication p{*parse_model_name("a"), source_of("one"), "gguf/1", facts()};
+  p.provenance = provenance();
+  p.stage = Stage::kCandidate;
+  p.others.set("signature", json::Object{{"publisher", "ACME"}});
+  ASSERT_TRUE((*store)->publish(std::move(staging), std::move(p)).ok());
+  ASSERT_TRUE((*store)->copy("a", "b").ok());
+  ASSERT_TRUE((*store)->set_stage("b", Stage::kRetired).ok());
+  for (const char* name : {"a", "b"}) {
+    const auto record = (*store)->resolve(name);
+    ASSERT_TRUE(record.ok()) << record.error().to_string();
+    ASSERT_TRUE(record->provenance.has_value());
+    EXPECT_EQ(json::Value(provenance_json(*record->provenance)),
+              json::Value(provenance_json(provenance())));
+    ASSERT_NE(record->others.find("signature"), nullptr);
+    EXPECT_EQ(record->others.find("signature")->find("publisher")->as_string(), "ACME");
+  }
+  EXPECT_EQ((*store)->resolve("a")->stage, Stage::kCandidate);
+  EXPECT_EQ((*store)->resolve("b")->stage, Stage::kRetired);
+}
+
+// The example of docs/formats/store.md as the first version wrote it.
+TEST(Manifest, OfBeforeStaysReadable) {
+  const std::string digest(64, 'd');
+  const std::string text =
+      R"({"version":1,"name":"a:latest","pack":")" + digest + R"(","source":")" + digest +
+      R"(","variant":"gguf/1","size_bytes":1,"created":1,"facts":{)"
+      R"("architecture":"llama","context_length":1,"quantization":"Q4_1",)"
+      R"("parameters":1,"license":"","has_template":true,"vocab_only":false}})";
+  const auto record = decode_manifest(text, *parse_model_name("a"));
+  ASSERT_TRUE(record.ok()) << record.error().to_string();
+  EXPECT_EQ(record->stage, Stage::kProduction);
+  EXPECT_FALSE(record->provenance.has_value());
+  EXPECT_TRUE(record->others.empty());
+}
+
+TEST(Provenance, RefusesWhatItWouldNotWrite) {
+  const json::Value good(provenance_json(provenance()));
+  ASSERT_TRUE(decode_provenance(good).ok());
+  const auto with = [&](const char* object, const char* member, json::Value value) {
+    json::Value changed = good;
+    changed.as_object().find(object)->as_object().set(member, std::move(value));
+    return decode_provenance(changed).ok();
+  };
+  EXPECT_TRUE(with("origin", "revision", "main"));
+  EXPECT_FALSE(with("origin", "kind", "cloud"));
+  EXPECT_FALSE(with("origin", "kind", 1));
+  EXPECT_TRUE(with("origin", "location", std::string(kOriginBytesMax, 'a')));
+  EXPECT_FALSE(with("origin", "location", std::string(kOriginBytesMax + 1, 'a')));
+  EXPECT_FALSE(with("origin", "location", "\x1b[31m"));
+  EXPECT_FALSE(with("imported", "uid", -1));
+  EXPECT_FALSE(with("imported", "uid", std::int64_t{1} << 32));
+  EXPECT_FALSE(with("imported", "at", "yesterday"));
+  json::Value many = good;
+  json::Array hops;
+  for (std::size_t i = 0; i <= kHopsMax; ++i) hops.push_back(good.find("hops")->as_array()[0]);
+  many.as_object().set("hops", std::move(hops));
+  EXPECT_FALSE(decode_provenance(many).ok());
+}
+
+TEST(Provenance, UrlsAreRecordedWithoutSecrets) {
+  EXPECT_EQ(url_to_record("https://user:pass@host/a.gguf?token=x#y"), "https://host/a.gguf");
+  EXPECT_EQ(url_to_record("hf://org/repo@main"), "hf://org/repo@main");
+  EXPECT_EQ(url_to_record("https://host"), "https://host");
+}
+
+TEST(Store, ResumableWorkIsKeptAndLocked) {
+  SimulatedFileSystem fs;
+  const auto store = open_store(fs);
+  { ASSERT_TRUE((*store)->stage_resumable(source_of("one"), 1000).ok()); }
+  EXPECT_EQ(files_in(fs, "/data/holdfast/packs").size(), 1u);
+  const auto first = (*store)->stage_resumable(source_of("two"), 1000);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ((*store)->stage_resumable(source_of("two"), 1000).error().code(),
+            ErrorCode::kUnavailable);
 }
 
 }  // namespace

@@ -147,6 +147,9 @@ class Custody {
   // The wrap slot that goes into the model's packs.
   Result<vault::WrapSlot> wrap_slot(ByteView blob);
   Result<crypto::Secret> reveal_dek(const vault::ModelId& model);
+  // The data key of that sealed pack, for a copy of it that leaves this instance. Errors as
+  // send_content_keys().
+  Result<crypto::Secret> reveal_pack_dek(const vault::PackHeader& header);
 
   // The HMAC that keyring::Holder::mac says.
   Result<crypto::Sha256Digest> mac(keyring::MacUse use, std::string_view id, ByteView data);
@@ -205,6 +208,7 @@ class Custody {
   Result<std::vector<Bytes>> stored_deks(const vault::ModelId& model);
   Status send_keys_of(const vault::PackHeader& header, const std::vector<Bytes>& blobs, int fd);
   Result<Bytes> use_import_key(keyholder::Op op, ByteView message);
+  Result<crypto::Secret> reveal_blob(const vault::ModelId& model, ByteView blob);
   Result<std::vector<Bytes>> dek_candidates(const vault::PackHeader& header);
 
   platform::FileSystem& files_;

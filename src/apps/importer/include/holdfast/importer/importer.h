@@ -57,6 +57,9 @@ struct ImportOptions {
   // The program that is started as the jailed child (holdfast-engine); empty: beside the running
   // executable.
   std::string engine_program;
+  // What the manifest says of a model that was not there before.
+  registry::Stage stage = registry::Stage::kProduction;
+  std::optional<registry::Provenance> provenance;
   // Called from the importing thread, at most some ten times a second.
   std::function<void(const Progress&)> on_progress;
   // Set from elsewhere (a signal handler) to end the import with kCancelled.

@@ -14,6 +14,7 @@
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/filesystem.h"
 #include "holdfast/registry/model_name.h"
+#include "holdfast/registry/provenance.h"
 #include "holdfast/vault/wrap_slot.h"
 
 namespace holdfast::registry {
@@ -38,6 +39,20 @@ struct ModelRecord {
   std::uint64_t size_bytes = 0;   // of the pack
   std::int64_t created_unix = 0;  // when the name was made
   ModelFacts facts;
+  Stage stage = Stage::kProduction;
+  std::optional<Provenance> provenance = {};  // none: imported by a version without it
+  json::Object others = {};                   // members of the manifest that other modules define
+};
+
+// What publish() writes into the manifest beside what it finds out itself.
+struct Publication {
+  ModelName name;
+  crypto::Sha256Digest source{};
+  std::string variant;
+  ModelFacts facts = {};
+  Stage stage = Stage::kProduction;
+  std::optional<Provenance> provenance = {};
+  json::Object others = {};
 };
 
 struct Listing {
@@ -47,7 +62,8 @@ struct Listing {
 
 class Store;
 
-// A pack that is being written. Removed on destruction unless it was published. Holds the lock of
+// A pack that is being written. Removed on destruction unless it was published or is resumable.
+// Holds the lock of
 // its source, so two processes never convert the same file at once. Owned by one thread.
 class Staging {
  public:
@@ -55,23 +71,30 @@ class Staging {
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
-  // Empty; its descriptor may be handed to another process, which writes the pack into it.
+  // Empty, or what an earlier stage_resumable() left; its descriptor may be handed to another
+  // process, which writes the pack into it.
   platform::OpenFile& file() { return *file_; }
 
  private:
   friend class Store;
   Staging(platform::FileSystem& fs, std::string path, std::unique_ptr<platform::FileLock> lock,
-          std::unique_ptr<platform::OpenFile> file)
-      : fs_(fs), path_(std::move(path)), lock_(std::move(lock)), file_(std::move(file)) {}
+          std::unique_ptr<platform::OpenFile> file, bool keep = false)
+      : fs_(fs),
+        path_(std::move(path)),
+        lock_(std::move(lock)),
+        file_(std::move(file)),
+        keep_(keep) {}
   platform::FileSystem& fs_;
   std::string path_;
   std::unique_ptr<platform::FileLock> lock_;
   std::unique_ptr<platform::OpenFile> file_;
+  bool keep_;  // to go on with another time
   bool published_ = false;
 };
 
 // Layout below the data directory:
-//   packs/<hex of header digest>.hfc   packs/<hex>.partial   models/<name>/<tag>.json   locks/
+//   packs/<hex of header digest>.hfc   packs/<hex>.{partial,resumable}   models/<name>/<tag>.json
+//   locks/
 // Every change is atomic and durable when the call returns; killed at any point, it leaves the old
 // or the new state. Files nobody points to are removed when the store is opened. Any number of
 // processes may use one store. A pack that is removed while an engine has it open stays readable
@@ -102,15 +125,19 @@ class Store {
                                                  std::string_view variant) const;
   // Gives a found model another name (or the same again).
   Result<ModelRecord> add_name(const ModelRecord& model, const ModelName& name);
+  Result<ModelRecord> set_stage(std::string_view name, Stage stage);
   // Begins an import of about `bytes_expected`. kUnavailable while another process imports the same
   // source; kExhausted where the disk has no room.
   Result<std::unique_ptr<Staging>> stage(const crypto::Sha256Digest& source,
                                          std::uint64_t bytes_expected);
+  // As stage(), but what an earlier call with the same `work` left is kept and given again, and a
+  // Staging that was not published leaves it. Leftovers of more than a week are removed when the
+  // store is opened. kUnavailable while another process does the same work.
+  Result<std::unique_ptr<Staging>> stage_resumable(const crypto::Sha256Digest& work,
+                                                   std::uint64_t bytes_expected);
   // Syncs the staged pack, verifies its header (and index, where it is not sealed), moves it to its
   // address and makes `name` point to it. kInternal for a sealed pack without a wrap slot.
-  Result<ModelRecord> publish(std::unique_ptr<Staging> staging, const ModelName& name,
-                              const crypto::Sha256Digest& source, std::string_view variant,
-                              const ModelFacts& facts);
+  Result<ModelRecord> publish(std::unique_ptr<Staging> staging, Publication publication);
 
   // Makes the wrap slots of a sealed pack equal to `slots`, in place (vault/pack_slots.h).
   Status rewrite_slots(const ModelRecord& model, const vault::WrapSlots& slots);
@@ -130,7 +157,9 @@ class Store {
   Status remove_unreferenced_packs();
   Status collect_garbage();
   Status remove_stale_partials();
+  Status remove_stale_resumables();
   Status remove_stale_manifests();
+  Status check_room(std::uint64_t bytes_expected) const;
   Error no_such_model(const ModelName& wanted) const;
 
   platform::FileSystem& fs_;

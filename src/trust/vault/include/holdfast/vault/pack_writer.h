@@ -68,6 +68,12 @@ class ChunkWriter {
 
   const PackHeader& header() const { return header_; }
   const crypto::Sha256Digest& header_digest() const { return header_digest_; }
+  // Chunks that are done, and their tags.
+  std::uint64_t written() const { return tags_.size() / kTagBytes; }
+  ByteView tags() const { return tags_; }
+  // Takes the next chunk as the file holds it, if it verifies with that tag; false otherwise, and
+  // nothing changed. `buffer` has the chunk's length and is overwritten. Precondition: sealed.
+  [[nodiscard]] bool adopt(const Tag& tag, MutableBytes buffer);
   // The next chunk; where the pack is sealed, its plaintext is overwritten. kExhausted when the
   // disk is full, else kIo.
   Status write(MutableBytes chunk);
