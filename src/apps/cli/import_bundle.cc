@@ -18,7 +18,7 @@ namespace {
 constexpr auto kKeyPatience = std::chrono::seconds(10);
 
 Result<crypto::Secret> passphrase_of(const Context& context, const SecretFlags& flags) {
-  OperatorSecrets secrets(context, flags);
+  OperatorSecrets secrets(flags);
   keyring::SlotPlan one;
   one.factors.push_back({keyring::FactorKind::kPassphrase, {}});
   HF_TRY_ASSIGN(const platform::UniqueFd fd, secrets.ask(one, 0));
