@@ -29,7 +29,7 @@ class Catalogue(Case):
         self.assertIn(model["seal"], ("AES-256-GCM", "ChaCha20-Poly1305"))
         self.assertEqual(model["license"], "apache-2.0")
         self.assertTrue("signature" in model)
-        self.assertRegex(self.home.ok("ls"), r"(?m)^NAME +ID +ARCH +QUANT +SIZE +SEALED +STAGE +CREATED")
+        self.assertRegex(self.home.ok("ls"), r"(?m)^NAME +ID +ARCH +QUANT +SIZE +SEALED +SIGNATURE +STAGE +CREATED")
         self.assertRegex(self.home.ok("ls", "--format", "wide"), rf"SIGNATURE.*ORIGIN[^$]*file {os.path.basename(SMOLLM2)}")
         card = self.home.ok("show", "smol")
         for text in ("Origin", "location  " + os.path.basename(SMOLLM2), "Imported", "seal ", "signature "):

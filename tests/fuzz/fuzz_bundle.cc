@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <set>
 #include <string>
 
 #include "holdfast/bundle/backup.h"
@@ -18,17 +19,27 @@ void check(bool condition) {
   if (!condition) std::abort();
 }
 
-void open_archive(ByteView input) {
+void open_bundle(ByteView input) {
   const platform::MemorySource file(input);
-  if (const auto found = bundle::Bundle::open(file); found.ok()) {
-    check(found->pack().offset + found->pack().size <= input.size());
-    ignore_error(found->verify(), "any answer will do");
-  }
-  if (const auto backup = bundle::Backup::open(file); backup.ok()) {
-    for (const bundle::BackupEntry& e : backup->entries())
-      check(e.blob.offset + e.blob.size <= input.size() && bundle::is_backup_name(e.name));
-    ignore_error(backup->verify(), "any answer will do");
-  }
+  const auto found = bundle::Bundle::open(file);
+  if (!found.ok()) return;
+  check(found->pack().offset + found->pack().size <= input.size());
+  ignore_error(found->verify(), "any answer will do");
+}
+
+void open_backup(ByteView input) {
+  const platform::MemorySource file(input);
+  const auto backup = bundle::Backup::open(file);
+  if (!backup.ok()) return;
+  for (const bundle::BackupEntry& e : backup->entries())
+    check(e.blob.offset + e.blob.size <= input.size() && bundle::is_backup_name(e.name));
+  ignore_error(backup->verify(), "any answer will do");
+}
+
+void open_archive(ByteView input) {
+  open_bundle(input);
+  open_backup(input);
+  const platform::MemorySource file(input);
   const auto all = bundle::read_tar(
       file, [](std::string_view) { return true; }, 64);
   if (!all.ok()) return;
@@ -78,7 +89,60 @@ void open_around(ByteView input, int shape) {
     add("blobs/sha256/" + hex, input);
   }
   check(tar.finish().ok());
-  open_archive(out.view());
+  shape == 2 ? open_backup(out.view()) : open_bundle(out.view());
+}
+
+// A bundle that is sound but for one of its blobs, which is the input.
+void open_with_blob(ByteView input, unsigned which) {
+  const std::string zeros(64, '0');
+  const std::string config =
+      R"({"version":1,"name":"a:b","pack":")" + zeros + R"(","source":")" + zeros +
+      R"(","variant":"","size_bytes":1,"created":1,"facts":{"architecture":"","context_length":1,)"
+      R"("quantization":"","parameters":1,"license":"","has_template":true,"vocab_only":false}})";
+  const std::string provenance =
+      R"({"origin":{"kind":"file","location":"a"},"imported":{"user":"a","uid":0,"at":1}})";
+  const std::string key = json::write(json::Value(bundle::transport_key_json({}, {65536, 1, 1})));
+  struct Part {
+    std::string_view type;
+    ByteView content;
+  };
+  Part parts[] = {{bundle::media::kManifest, as_bytes_view(config)},
+                  {bundle::media::kProvenance, as_bytes_view(provenance)},
+                  {bundle::media::kTransportKey, as_bytes_view(key)},
+                  {bundle::media::kPack, as_bytes_view("HFC1")},
+                  {bundle::media::kSignature, as_bytes_view("{}")},
+                  {bundle::media::kBom, as_bytes_view("{}")}};
+  parts[which % 4].content = input;
+  MemoryFile out;
+  bundle::TarWriter tar(out);
+  json::Array layers;
+  json::Object manifest{{"artifactType", bundle::media::kArtifact}};
+  std::set<std::string> written;
+  const auto add = [&](ByteView content, std::string_view type) {
+    const std::string hex = to_hex(crypto::sha256(content));
+    if (written.insert(hex).second) check(tar.add("blobs/sha256/" + hex, content).ok());
+    return json::Object{
+        {"mediaType", type}, {"digest", "sha256:" + hex}, {"size", std::uint64_t{content.size()}}};
+  };
+  for (const Part& part : parts) {
+    json::Object d = add(part.content, part.type);
+    if (part.type == bundle::media::kManifest) {
+      manifest.set("config", std::move(d));
+    } else {
+      layers.emplace_back(std::move(d));
+    }
+  }
+  manifest.set("layers", std::move(layers));
+  const std::string text = json::write(json::Value(std::move(manifest)));
+  const json::Object index{
+      {"schemaVersion", 2},
+      {"manifests",
+       json::Array{add(as_bytes_view(text), "application/vnd.oci.image.manifest.v1+json")}}};
+  const std::string index_text = json::write(json::Value(index));
+  check(tar.add("oci-layout", as_bytes_view(R"({"imageLayoutVersion":"1.0.0"})")).ok());
+  check(tar.add("index.json", as_bytes_view(index_text)).ok());
+  check(tar.finish().ok());
+  open_bundle(out.view());
 }
 
 }  // namespace
@@ -86,13 +150,17 @@ void open_around(ByteView input, int shape) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const ByteView input(reinterpret_cast<const std::byte*>(data) + 1, size - 1);
-  const int shape = data[0] % 5;
+  const int shape = data[0] % 9;
   if (shape < 3) {
     open_around(input, shape);
     return 0;
   }
   if (shape == 3) {
     open_archive(input);
+    return 0;
+  }
+  if (shape > 4) {
+    open_with_blob(input, static_cast<unsigned>(shape) - 5);
     return 0;
   }
   const auto value = json::parse(as_string_view(input), {.bytes_max = 1u << 16, .depth_max = 16});

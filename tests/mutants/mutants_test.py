@@ -18,8 +18,8 @@ add_test(NAME sum_test.broken COMMAND ${CMAKE_COMMAND} -E false)
 PRESETS = """{"version": 6, "configurePresets": [{"name": "ci", "generator": "Ninja",
 "binaryDir": "${sourceDir}/build/ci"}]}"""
 SOURCE = """int sum(int a, int b) { return a + b; }
-int other(int a) { return a - 1; }
-int main() { return sum(2, 3) == 5 ? 0 : 1; }
+static int other(int a) { return a - 1; }
+int main() { return other(2) == 1 && sum(2, 3) == 5 ? 0 : 1; }
 """
 
 
@@ -28,7 +28,7 @@ def mutant(name, find, replace, test="sum_test.adds$"):
 
 
 KILLED = mutant("killed", "a + b", "a * b")
-SURVIVES = mutant("survives", "a - 1", "a - 2")
+SURVIVES = mutant("survives", "? 0 : 1", "? 0 : 2")
 NO_BUILD = mutant("no build", "a - 1", "a - ;")
 
 
@@ -60,8 +60,8 @@ class Mutants(unittest.TestCase):
         self.assertEqual((self.root / "build" / "mutants" / "sum_test.cc").read_text(), SOURCE, "the copy was left broken")
 
     def test_what_becomes_unused_is_no_error(self):
-        done = self.run_with(mutant("unused", "a + b", "a"))
-        self.assertIn("1 killed", done.stdout, done.stderr)
+        done = self.run_with(mutant("parameter", "a + b", "a") + mutant("function", "other(2) == 1 &&", ""))
+        self.assertIn("1 killed, 1 survived, 0 did not build", done.stdout, done.stderr)
 
     def test_all_killed(self):
         done = self.run_with(KILLED + SURVIVES, "killed")

@@ -6,6 +6,7 @@
 #include "holdfast/base/bytes.h"
 #include "keyring.h"
 #include "local_model.h"
+#include "signatures.h"
 
 namespace holdfast::cli {
 
@@ -17,12 +18,16 @@ constexpr auto kFreshFor = std::chrono::milliseconds(250);
 }  // namespace
 
 StoreCatalog::StoreCatalog(std::shared_ptr<registry::Store> store,
-                           std::shared_ptr<custody::Custody> custody, config::Map aliases,
-                           std::uint64_t context_max)
+                           std::shared_ptr<custody::Custody> custody,
+                           const config::Settings& settings,
+                           std::function<void(const std::string&)> warn)
     : store_(std::move(store)),
       custody_(std::move(custody)),
-      aliases_(std::move(aliases)),
-      context_max_(context_max) {}
+      aliases_(settings.map(config::Setting::models_aliases)),
+      context_max_(
+          static_cast<std::uint64_t>(settings.integer(config::Setting::limits_context_max))),
+      settings_(settings),
+      warn_(std::move(warn)) {}
 
 StoreCatalog::Entry StoreCatalog::make_entry(const registry::ModelRecord& r) const {
   backend::ModelFacts f;
@@ -86,6 +91,9 @@ void StoreCatalog::set_aliases(config::Map aliases) {
 Result<platform::UniqueFd> StoreCatalog::open_pack(const backend::ModelFacts& model) {
   HF_TRY_ASSIGN(const registry::ModelRecord record, store_->resolve(model.id));
   HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record));
+  HF_TRY_ASSIGN(const vault::PackHeader header, vault::read_pack_header(*file));
+  custody::Custody* const keys = custody_->exists() ? custody_.get() : nullptr;
+  HF_TRY(check_signature(settings_, record, header, keys, warn_));
   return platform::duplicate(*file);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -17,9 +18,10 @@ namespace holdfast::cli {
 // that an import shows without a restart. Owner: serve. Thread-safe.
 class StoreCatalog final : public backend::ModelCatalog {
  public:
-  // `aliases` is models.aliases: other name to model. `custody` has the keys of sealed packs.
+  // `custody` has the keys of sealed packs. `warn` is told of models that policy.signatures lets
+  // pass although their signature does not hold; from any thread.
   StoreCatalog(std::shared_ptr<registry::Store> store, std::shared_ptr<custody::Custody> custody,
-               config::Map aliases, std::uint64_t context_max);
+               const config::Settings& settings, std::function<void(const std::string&)> warn);
 
   std::vector<backend::ModelFacts> list() override;
   Result<backend::ModelFacts> resolve(std::string_view name) override;
@@ -39,6 +41,8 @@ class StoreCatalog final : public backend::ModelCatalog {
   const std::shared_ptr<custody::Custody> custody_;
   config::Map aliases_;  // guarded by mutex_
   const std::uint64_t context_max_;
+  const config::Settings settings_;
+  const std::function<void(const std::string&)> warn_;
   std::mutex mutex_;
   std::vector<Entry> entries_;
   std::chrono::steady_clock::time_point read_at_;

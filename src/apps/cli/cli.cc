@@ -63,6 +63,7 @@ struct Tree {
     add_serve(registrar);
     add_import(registrar);
     add_export(registrar);
+    add_sign(registrar);
     add_quantize(registrar);
     add_store(registrar);
     add_server(registrar);

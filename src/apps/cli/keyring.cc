@@ -7,6 +7,7 @@
 #include "holdfast/platform/socket.h"
 #include "holdfast/vault/content_keys.h"
 #include "output.h"
+#include "signatures.h"
 
 namespace holdfast::cli {
 
@@ -94,7 +95,10 @@ Result<std::unique_ptr<custody::Custody>> start_custody(const Context& context) 
     const auto made = c->create_default();
     if (!made.ok() && made.error().code() != ErrorCode::kConflict) return made.error();
     // kConflict: another command was first.
-    if (made.ok()) say_what_was_made(context, *c, *made);
+    if (made.ok()) {
+      say_what_was_made(context, *c, *made);
+      HF_TRY(sign_models_of_before(context, *c));
+    }
   }
   const Status opened = c->ensure_open();
   if (!opened.ok() && opened.error().code() != ErrorCode::kUnavailable) return opened.error();

@@ -16,6 +16,7 @@
 #include "keyring.h"
 #include "model_facts_text.h"
 #include "output.h"
+#include "signatures.h"
 
 namespace holdfast::cli {
 
@@ -86,14 +87,17 @@ Result<registry::ModelRecord> import_path(const Context& context, registry::Stor
   options.on_progress = [&bar](const importer::Progress& p) {
     bar.update(p.done_bytes, p.total_bytes);
   };
+  options.model_version = flags.model_version;
   std::unique_ptr<custody::Custody> custody;
   std::optional<HolderPackKeys> keys;
   if (!flags.unsealed) {
     HF_TRY_ASSIGN(custody, sealing_custody(context));
+    HF_TRY(apply_source_signature(context, path, options.template_text.has_value(), options));
   }
   if (custody != nullptr) options.keys = &keys.emplace(*custody);
   HF_TRY_ASSIGN(importer::ImportResult result, importer::import_model(store, options));
   if (was_there != nullptr) *was_there = result.was_there;
+  HF_TRY(sign_if_unsigned(context, store, result.model, custody.get()));
   return std::move(result.model);
 }
 
@@ -108,6 +112,7 @@ Result<LocalModel> LocalModel::open(const Context& context, const std::string& m
   if (!looks_like_path(model)) {
     HF_TRY_ASSIGN(m.record_, m.store_->resolve(model));
     HF_TRY(check_stage(m.record_));
+    HF_TRY(check_signature(context, *m.store_, m.record_));
     return m;
   }
   HF_TRY_ASSIGN(m.record_, import_path(context, *m.store_, model, {}));

@@ -28,6 +28,7 @@ struct ImportFlags {
   bool vocab_only = false;
   std::string template_name;  // a bundled family, or a file
   bool unsealed = false;      // for a store that is thrown away
+  std::uint64_t model_version = 0;
   // Where the file is from, if not from the path that it has now.
   std::optional<registry::Provenance> provenance = {};
 };

@@ -7,6 +7,7 @@
 #include "keyring.h"
 #include "local_model.h"
 #include "output.h"
+#include "signatures.h"
 
 namespace holdfast::cli {
 
@@ -22,6 +23,24 @@ std::vector<registry::ModelRecord> packs_of(const std::vector<registry::ModelRec
   return out;
 }
 
+// Whether the new pack gets this instance's signature: the old one had it, or had none while
+// policy.signatures wants one. A publisher's over the files stays as it is. kCorrupt for one that
+// does not hold: it is not made good by writing the pack anew.
+Result<bool> is_signed_here(const Context& context, const registry::ModelRecord& model,
+                            const vault::PackHeader& header, custody::Custody& custody) {
+  const std::string& policy = context.settings.text(config::Setting::policy_signatures);
+  if (policy == "off" || policy == "warn") return false;
+  HF_TRY_ASSIGN(signing::Trust trust, configured_trust(context.settings));
+  HF_TRY_ASSIGN(const SignatureState state,
+                verify_stored(std::move(trust), model, header, &custody));
+  if (state.kind == SignatureState::Kind::kPublisher) {
+    if (!all_zero(header.oms_root)) return false;
+    return unsupported("the model's signature is about this very pack, which would be another")
+        .with_hint("import the model again with the publisher's model.sig");
+  }
+  return state.kind == SignatureState::Kind::kInstance || policy == "require";
+}
+
 // Writes one pack under a key of `keys`, and gives all its names to the new one.
 Status replace_pack(const Context& context, custody::Custody& custody, registry::Store& store,
                     const registry::ModelRecord& model, importer::PackKeys& keys) {
@@ -34,9 +53,14 @@ Status replace_pack(const Context& context, custody::Custody& custody, registry:
   options.on_progress = [&bar](std::uint64_t done, std::uint64_t total) {
     bar.update(done, total);
   };
-  const auto fresh = importer::reseal_model(store, model, std::move(options));
-  if (!fresh.ok()) return fresh.error();
-  return ok_status();
+  HF_TRY_ASSIGN(const vault::PackHeader header, header_of(store, model));
+  HF_TRY_ASSIGN(const bool ours, is_signed_here(context, model, header, custody));
+  HF_TRY_ASSIGN(registry::ModelRecord fresh,
+                importer::reseal_model(store, model, std::move(options)));
+  if (!ours) return ok_status();
+  // It was about the old pack.
+  InstanceSigner signer(custody);
+  return sign_pack(store, fresh, signer, {}, true);
 }
 
 void say_sealed(const Context& context, const registry::ModelRecord& model) {

@@ -162,6 +162,8 @@ Result<ConvertResult> convert(std::span<const platform::ByteSource* const> parts
   std::vector<crypto::Sha256Digest> digests;
   for (const SourceFile& f : options.files) digests.push_back(f.digest);
   plan.source_digest = vault::source_digest(digests);
+  plan.oms_root = options.oms_root;
+  plan.model_version = options.model_version;
 
   // The architecture is asked first: an unsupported one is the better message than its unknown
   // tokenizer.
@@ -183,6 +185,7 @@ Result<ConvertResult> convert(std::span<const platform::ByteSource* const> parts
   add(vault::ObjectKind::kConfig, bytes_of(config));
   add(vault::ObjectKind::kMetadata, bytes_of(metadata_json(facts)));
   add(vault::ObjectKind::kLicence, bytes_of(license_text(file)));
+  add(vault::ObjectKind::kOmsBundle, bytes_of(options.oms_bundle));
   for (const Job& job : jobs) {
     HF_TRY_ASSIGN(vault::PlannedTensor planned, plan_tensor(job));
     plan.tensors.push_back(std::move(planned));

@@ -20,6 +20,10 @@ struct ConvertOptions {
   std::string template_name;
   bool sealed = false;        // convert() gets the key besides
   std::uint64_t created = 0;  // of a sealed pack, Unix seconds
+  // Of a publisher's signature over the files: what the pack's header is bound to, and the bundle.
+  crypto::Sha256Digest oms_root{};
+  std::string oms_bundle;
+  std::uint64_t model_version = 0;
   unsigned threads = 1;
 };
 

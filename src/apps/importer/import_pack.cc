@@ -65,7 +65,13 @@ Result<PackImportResult> import_pack(registry::Store& store, PackImport import) 
     HF_TRY_ASSIGN(registry::ModelRecord record, store.add_name(*known, p.name));
     return PackImportResult{std::move(record), true, 0};
   }
-  HF_TRY_ASSIGN(const ResealResult result, seal_in_child(import, staging->file()));
+  auto sealed = seal_in_child(import, staging->file());
+  if (!sealed.ok()) {
+    // Another try with the same bytes would end the same way.
+    if (sealed.error().code() == ErrorCode::kCorrupt) staging->give_up();
+    return std::move(sealed).error();
+  }
+  const ResealResult& result = *sealed;
   HF_TRY_ASSIGN(registry::ModelRecord record, store.publish(std::move(staging), std::move(p)));
   if (record.pack != result.pack) return internal_error("the pack is not the one announced");
   return PackImportResult{std::move(record), false, result.bytes_kept};

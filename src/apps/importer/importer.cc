@@ -1,7 +1,10 @@
 #include "holdfast/importer/importer.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -40,6 +43,8 @@ class Import {
   Status hash_file(std::size_t index);
   Result<std::optional<registry::ModelRecord>> find_by_cached_digests() const;
   void remember_digests();
+  Status check_files() const;
+  Status check_unchanged() const;
   std::string variant() const;
   Result<ImportResult> add_name(const registry::ModelRecord& known,
                                 const registry::ModelName& name);
@@ -56,6 +61,7 @@ class Import {
   DigestCache cache_;
   ModelFiles found_;
   std::vector<platform::FileInfo> infos_;
+  std::vector<struct stat> states_;  // when they were opened
   std::vector<std::unique_ptr<platform::OpenFile>> files_;
   ConvertOptions convert_;
   crypto::Sha256Digest source_{};
@@ -82,6 +88,9 @@ Status Import::open_files() {
     HF_TRY_ASSIGN(auto file, fs_.open_read(path));
     HF_TRY_ASSIGN(const platform::FileInfo info, fs_.stat(path));
     infos_.push_back(info);
+    struct stat state {};
+    if (::fstat(file->fd(), &state) != 0) return os_error(errno, "fstat", path);
+    states_.push_back(state);
     total_bytes_ += file->size();
     convert_.files.push_back(
         {file->size(), {}, found_.checkpoint ? std::string(platform::base_name(path)) : ""});
@@ -155,6 +164,28 @@ Result<std::optional<registry::ModelRecord>> Import::find_by_cached_digests() co
   return store_.find_source(vault::source_digest(digests), variant());
 }
 
+Status Import::check_files() const {
+  if (!options_.check_files) return ok_status();
+  std::map<std::string, crypto::Sha256Digest> digests;
+  for (std::size_t i = 0; i < found_.paths.size(); ++i)
+    digests[found_.paths[i]] = convert_.files[i].digest;
+  return options_.check_files(digests);
+}
+
+// By the time of change, which no program can set.
+Status Import::check_unchanged() const {
+  if (!options_.check_files) return ok_status();
+  for (std::size_t i = 0; i < files_.size(); ++i) {
+    struct stat now {};
+    if (::fstat(files_[i]->fd(), &now) != 0) return os_error(errno, "fstat", found_.paths[i]);
+    const struct stat& before = states_[i];
+    if (now.st_size != before.st_size || now.st_ctim.tv_sec != before.st_ctim.tv_sec ||
+        now.st_ctim.tv_nsec != before.st_ctim.tv_nsec)
+      return corrupt("a file changed while it was imported", found_.paths[i]);
+  }
+  return ok_status();
+}
+
 // Only for files that are still what they were before they were hashed.
 void Import::remember_digests() {
   for (std::size_t i = 0; i < infos_.size(); ++i) {
@@ -178,6 +209,8 @@ std::string Import::variant() const {
     const auto digest = crypto::sha256(as_bytes_view(*options_.template_text));
     variant += "+template:" + options_.template_name + ":" + to_hex(ByteView(digest).first(8));
   }
+  if (options_.signature) variant += "+oms:" + to_hex(ByteView(options_.signature->root).first(8));
+  if (options_.model_version != 0) variant += "+v" + std::to_string(options_.model_version);
   return sealed_variant(std::move(variant), options_.keys != nullptr);
 }
 
@@ -189,9 +222,18 @@ Result<ImportResult> Import::run() {
   convert_.template_text = options_.template_text;
   convert_.template_name = options_.template_name;
   convert_.threads = std::max(1u, options_.threads);
-  HF_TRY_ASSIGN(auto known, find_by_cached_digests());
+  if (options_.signature) {
+    convert_.oms_root = options_.signature->root;
+    convert_.oms_bundle = options_.signature->bundle;
+  }
+  convert_.model_version = options_.model_version;
+  std::optional<registry::ModelRecord> known;
+  if (!options_.check_files) {
+    HF_TRY_ASSIGN(known, find_by_cached_digests());
+  }
   if (!known) {
     if (Status status = hash_files(); !status.ok()) return about_file(status.error());
+    HF_TRY(check_files());
     HF_TRY_ASSIGN(known, store_.find_source(source_, variant()));
   }
   if (!known) return convert_and_publish(name);
@@ -226,12 +268,12 @@ Result<ImportResult> Import::convert_and_publish(const registry::ModelName& name
   if (known) return add_name(*known, name);
   auto converted = convert_in_child(*staging);
   if (!converted.ok()) return about_file(converted.error());
+  if (Status same = check_unchanged(); !same.ok()) return about_file(same.error());
   report("finishing", 0, 0);
   HF_TRY_ASSIGN(
       registry::ModelRecord record,
-      store_.publish(
-          std::move(staging),
-          {name, source_, variant(), converted->facts, options_.stage, options_.provenance, {}}));
+      store_.publish(std::move(staging), {name, source_, variant(), converted->facts,
+                                          options_.stage, options_.provenance, options_.others}));
   remember_digests();
   if (record.pack != converted->pack) return internal_error("the pack is not the one announced");
   return ImportResult{std::move(record), false};

@@ -1,13 +1,14 @@
 #include "protocol.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "holdfast/checkpoint/checkpoint.h"
 
 namespace holdfast::importer {
 namespace {
 
-constexpr std::size_t kRequestBytesMax = 4u << 20;  // a chat template and 999 files
+constexpr std::size_t kRequestBytesMax = 8u << 20;  // a template, a signature and 999 files
 constexpr std::size_t kResultBytesMax = 64u << 10;
 constexpr unsigned kThreadsMax = 1024;
 constexpr std::size_t kFactTextMax = 256;
@@ -60,6 +61,11 @@ std::string encode_request(const ConvertOptions& options) {
     request.set("template", *options.template_text);
     request.set("template_name", options.template_name);
   }
+  if (!options.oms_bundle.empty()) {
+    request.set("signature",
+                json::Object{{"root", to_hex(options.oms_root)}, {"bundle", options.oms_bundle}});
+  }
+  if (options.model_version != 0) request.set("version", std::to_string(options.model_version));
   return json::write(json::Value(std::move(request)));
 }
 
@@ -95,6 +101,16 @@ Result<ConvertOptions> decode_request(std::string_view text) {
   if (request.find("template") != nullptr) {
     HF_TRY_ASSIGN(options.template_text, text_of(request, "template"));
     HF_TRY_ASSIGN(options.template_name, text_of(request, "template_name"));
+  }
+  if (const json::Value* signature = request.find("signature"); signature != nullptr) {
+    HF_TRY_ASSIGN(options.oms_root, digest_of(*signature, "root"));
+    HF_TRY_ASSIGN(options.oms_bundle, text_of(*signature, "bundle"));
+  }
+  if (request.find("version") != nullptr) {
+    HF_TRY_ASSIGN(const std::string version, text_of(request, "version"));
+    const char* end = version.data() + version.size();
+    if (std::from_chars(version.data(), end, options.model_version).ptr != end)
+      return malformed("version");
   }
   return options;
 }

@@ -339,4 +339,15 @@ Result<ModelRecord> Store::set_stage(std::string_view name, Stage stage) {
   return record;
 }
 
+Status Store::set_signature(const ModelRecord& model, const json::Object& signature) {
+  HF_TRY_ASSIGN(const auto lock, lock_store());
+  HF_TRY_ASSIGN(Listing listing, list());
+  for (ModelRecord& record : listing.models) {
+    if (record.pack != model.pack) continue;
+    record.others.set("signature", signature);
+    HF_TRY(write_manifest(record));
+  }
+  return ok_status();
+}
+
 }  // namespace holdfast::registry

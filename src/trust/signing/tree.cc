@@ -158,6 +158,13 @@ Status check_files(platform::FileSystem& files, const std::string& path, const S
   options.ignore_paths.insert(options.ignore_paths.end(), statement.ignore_paths.begin(),
                               statement.ignore_paths.end());
   HF_TRY_ASSIGN(const std::vector<Found> there, files_of(files, path, options));
+  for (const auto& [used, digest] : options.known) {
+    const auto same = [&, &name = used](const Found& f) { return f.path == name; };
+    if (std::none_of(there.begin(), there.end(), same)) {
+      return corrupt("the signature leaves out a file of the model: " +
+                     std::string(platform::base_name(used)));
+    }
+  }
   return statement.method == Method::kShards ? check_shards(files, there, statement, options)
                                              : check_whole(files, there, statement, options);
 }

@@ -6,6 +6,7 @@
 #include "../local_model.h"
 #include "../output.h"
 #include "../reseal.h"
+#include "../signatures.h"
 #include "holdfast/keyring/recovery_code.h"
 #include "holdfast/keyring/slot_params.h"
 #include "holdfast/platform/entropy.h"
@@ -223,7 +224,9 @@ Status add_slot(Context& context, const SlotFlags& flags) {
   if (!flags.label.empty()) slot.label = flags.label;
   const std::string label = slot.label;
   HF_TRY(approve(*c, flags.approvers));
+  const bool first = !c->exists();
   HF_TRY_ASSIGN(const keyring::SlotId id, c->add_slot(std::move(slot)));
+  if (first) HF_TRY(sign_models_of_before(context, *c));
   if (context.json()) {
     json::Object out{{"id", to_hex(id)}, {"label", label}};
     if (!code.empty()) out.set("recovery_code", as_string_view(code.view()));

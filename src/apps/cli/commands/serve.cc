@@ -278,9 +278,9 @@ Status ServerProcess::build() {
   b.loaded_max = static_cast<std::uint32_t>(s.integer(Setting::models_loaded_max));
   b.memory_limit_bytes = s.size_bytes(Setting::memory_limit);
   b.verbose = context_.flags.verbose;
-  catalog_ = std::make_shared<StoreCatalog>(
-      store, custody_, s.map(Setting::models_aliases),
-      static_cast<std::uint64_t>(s.integer(Setting::limits_context_max)));
+  catalog_ = std::make_shared<StoreCatalog>(store, custody_, s, [this](const std::string& text) {
+    logger_.warn("model.signature", {{"detail", text}});
+  });
   auto native = std::make_unique<backend::NativeBackend>(std::move(b), catalog_);
   native_ = native.get();
   HF_TRY(start_tracing());

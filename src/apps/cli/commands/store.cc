@@ -46,11 +46,10 @@ Status list(Context& context) {
     notice(context, "warning: damaged entry " + damaged);
   const bool wide = context.format() == Format::kWide;
   json::Array document;
-  Table table(wide ? std::vector<std::string>{"NAME", "ID", "ARCH", "QUANT", "SIZE", "SEALED",
-                                              "SIGNATURE", "STAGE", "LICENCE", "CREATED",
-                                              "IMPORTED BY", "ORIGIN"}
-                   : std::vector<std::string>{"NAME", "ID", "ARCH", "QUANT", "SIZE", "SEALED",
-                                              "STAGE", "CREATED"});
+  std::vector<std::string> header{"NAME",   "ID",        "ARCH",  "QUANT",  "SIZE",
+                                  "SEALED", "SIGNATURE", "STAGE", "CREATED"};
+  if (wide) header.insert(header.end(), {"LICENCE", "IMPORTED BY", "ORIGIN"});
+  Table table(std::move(header));
   for (const registry::ModelRecord& m : listing.models) {
     if (context.flags.quiet) print(m.name.shown() + "\n");
     const std::string seal = seal_of(*store, m);
@@ -60,12 +59,11 @@ Status list(Context& context) {
                                  m.facts.architecture,
                                  m.facts.quantization,
                                  format_bytes(m.size_bytes),
-                                 wide || seal == "no" ? seal : "yes"};
-    if (wide) row.push_back(signature_text(m));
-    row.emplace_back(registry::stage_name(m.stage));
-    if (wide) row.push_back(m.facts.license);
-    row.push_back(time_ago(m.created_unix));
-    if (wide) row.insert(row.end(), {importer_text(m), origin_text(m)});
+                                 wide || seal == "no" ? seal : "yes",
+                                 signature_text(m),
+                                 std::string(registry::stage_name(m.stage)),
+                                 time_ago(m.created_unix)};
+    if (wide) row.insert(row.end(), {m.facts.license, importer_text(m), origin_text(m)});
     table.add(std::move(row));
   }
   if (!context.flags.quiet) print_list(context, table, std::move(document));

@@ -2,6 +2,9 @@
 // sealed.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
+#include "holdfast/importer/import_pack.h"
 #include "holdfast/importer/reseal.h"
 #include "holdfast/vault/pack_slots.h"
 #include "pack_keys.h"
@@ -165,6 +168,100 @@ TEST_F(Reseal, WithoutTheOldKeysNothingChanges) {
   EXPECT_EQ(result.error().code(), ErrorCode::kUnavailable) << result.error().to_string();
   EXPECT_EQ(store_->resolve("model")->pack, sealed->model.pack);
   EXPECT_EQ(packs(), 1u);
+}
+
+// A pack inside a larger file, as a bundle holds it, for another instance.
+class ImportPack : public Reseal {
+ protected:
+  static constexpr std::uint64_t kOffset = 1536;
+
+  void SetUp() override {
+    Reseal::SetUp();
+    if (dir_.empty()) return;
+    options_.keys = &keys_;
+    const auto sealed = import_model(*store_, options_);
+    ASSERT_TRUE(sealed.ok()) << sealed.error().to_string();
+    model_ = sealed->model;
+    pack_ = pack_of(model_);
+    Bytes whole(kOffset + pack_.size() + 700, std::byte{0x5a});
+    std::ranges::copy(pack_, whole.begin() + kOffset);
+    file_ = *fs_.open_read(put("bundle", whole));
+    auto other = registry::Store::open(fs_, platform::system_clock(), dir_ + "/other");
+    ASSERT_TRUE(other.ok());
+    other_ = *std::move(other);
+  }
+
+  PackImport import(PackKeys* keys) {
+    PackImport out;
+    out.file = file_.get();
+    out.offset = kOffset;
+    out.length = pack_.size();
+    out.digest = crypto::sha256(pack_);
+    out.source_keys = source_keys(model_);
+    out.keys = keys;
+    out.publication.name = *registry::parse_model_name("travelled");
+    out.publication.source = model_.source;
+    out.publication.variant = model_.variant;
+    out.publication.facts = model_.facts;
+    out.engine_program = testing::kChild;
+    return out;
+  }
+
+  registry::ModelRecord model_;
+  Bytes pack_;
+  std::unique_ptr<platform::OpenFile> file_;
+  std::unique_ptr<registry::Store> other_;
+  testing::TestPackKeys other_keys_;
+};
+
+TEST_F(ImportPack, IsSealedAnewAndHoldsTheSame) {
+  const auto done = import_pack(*other_, import(&other_keys_));
+  ASSERT_TRUE(done.ok()) << done.error().to_string();
+  EXPECT_FALSE(done->was_there);
+  EXPECT_EQ(done->model.source, model_.source);
+  EXPECT_NE(done->model.pack, model_.pack);
+  const auto file = other_->open_pack(done->model);
+  ASSERT_TRUE(file.ok());
+  const Bytes sealed = *platform::read_all(**file, 1u << 30);
+  const platform::MemorySource source{ByteView(sealed)};
+  EXPECT_FALSE(keys_.keys_of(source).ok()) << "the first instance's key opens it";
+  auto theirs = other_keys_.keys_of(source);
+  auto ours = keys_.keys_of(platform::MemorySource(ByteView(pack_)));
+  ASSERT_TRUE(theirs.ok() && ours.ok());
+  EXPECT_EQ(payload_of(sealed, *std::move(theirs)), payload_of(pack_, *std::move(ours)));
+  EXPECT_TRUE(import_pack(*other_, import(&other_keys_))->was_there);
+}
+
+TEST_F(ImportPack, WithoutASealWhereNoneIsWanted) {
+  const auto done = import_pack(*other_, import(nullptr));
+  ASSERT_TRUE(done.ok()) << done.error().to_string();
+  EXPECT_EQ(done->model.variant, "gguf/1");
+  const auto file = other_->open_pack(done->model);
+  ASSERT_TRUE(file.ok());
+  EXPECT_TRUE(vault::PackReader::open(**file)->verify_all().ok());
+}
+
+TEST_F(ImportPack, RefusesWhatDoesNotFit) {
+  const auto code = [&](PackImport wanted) {
+    const auto done = import_pack(*other_, std::move(wanted));
+    EXPECT_TRUE(other_->list()->models.empty());
+    if (!done.ok() && done.error().code() == ErrorCode::kCorrupt) {
+      EXPECT_THAT(*fs_.list(dir_ + "/other/packs"), IsEmpty());
+    }
+    return done.ok() ? ErrorCode::kInternal : done.error().code();
+  };
+  PackImport beyond = import(&other_keys_);
+  beyond.length += 4096;
+  EXPECT_EQ(code(std::move(beyond)), ErrorCode::kCorrupt);
+  PackImport beside = import(&other_keys_);
+  beside.offset += 1;
+  EXPECT_EQ(code(std::move(beside)), ErrorCode::kCorrupt);
+  PackImport without = import(&other_keys_);
+  without.source_keys.reset();
+  EXPECT_EQ(code(std::move(without)), ErrorCode::kUnavailable);
+  PackImport another = import(&other_keys_);
+  another.publication.source = crypto::sha256(as_bytes_view("another"));
+  EXPECT_EQ(code(std::move(another)), ErrorCode::kInternal);
 }
 
 }  // namespace

@@ -91,6 +91,18 @@ TEST_F(TreeTest, IgnoredOnlyAtTheTopAndAsStated) {
   EXPECT_NE(why(s).find("sub/.git/x is not signed"), std::string::npos);
 }
 
+// Whoever signs must not leave out what is then used.
+TEST_F(TreeTest, WhatIsUsedMustBeSigned) {
+  Statement s = stated();
+  s.resources.pop_back();
+  s.ignore_paths = {"weights"};
+  EXPECT_EQ(why(s), "ok");
+  TreeOptions used = options();
+  used.known[root_ + "/weights"] = crypto::sha256(as_bytes_view("wwww"));
+  EXPECT_EQ(check_files(files_, root_, s, used).error().code(), ErrorCode::kCorrupt);
+  EXPECT_TRUE(check_files(files_, root_, stated(), used).ok());
+}
+
 TEST_F(TreeTest, LinksAreRefused) {
   const Statement s = stated();
   std::filesystem::create_symlink("weights", root_ + "/link");

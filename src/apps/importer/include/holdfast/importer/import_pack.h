@@ -38,8 +38,8 @@ struct PackImportResult {
 };
 
 // Killed at any point it leaves no model; what was sealed until then is kept for the next call with
-// the same pack (not for packs that are not to be sealed). Errors: kCorrupt for a damaged pack or
-// keys of another, as registry::Store::publish, and as reseal_model().
+// the same pack (not for packs that are not to be sealed, or are damaged). Errors: kCorrupt for a
+// damaged pack or keys of another, as registry::Store::publish, and as reseal_model().
 Result<PackImportResult> import_pack(registry::Store& store, PackImport import);
 
 }  // namespace holdfast::importer

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -40,6 +41,12 @@ class PackKeys {
   virtual Result<NewKey> new_key(const vault::ModelId& model_id) = 0;
 };
 
+// A publisher's signature over the files, which the caller has verified.
+struct SourceSignature {
+  crypto::Sha256Digest root{};
+  std::string bundle;  // text
+};
+
 struct ImportOptions {
   // A GGUF file, any part of a split model, or a folder that holds one model, in GGUF or
   // safetensors form.
@@ -60,6 +67,13 @@ struct ImportOptions {
   // What the manifest says of a model that was not there before.
   registry::Stage stage = registry::Stage::kProduction;
   std::optional<registry::Provenance> provenance;
+  std::optional<SourceSignature> signature;
+  std::uint64_t model_version = 0;
+  // Told the digest of each file by its path, before anything is converted; an error ends the
+  // import. With it no digest is taken from the cache, and a file that changes until the pack is
+  // published is kCorrupt: what was checked is what is converted.
+  std::function<Status(const std::map<std::string, crypto::Sha256Digest>&)> check_files;
+  json::Object others;  // further members of the manifest
   // Called from the importing thread, at most some ten times a second.
   std::function<void(const Progress&)> on_progress;
   // Set from elsewhere (a signal handler) to end the import with kCancelled.

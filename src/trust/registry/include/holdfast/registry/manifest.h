@@ -9,7 +9,8 @@
 
 namespace holdfast::registry {
 
-inline constexpr std::size_t kManifestBytesMax = 64 * 1024;
+inline constexpr std::size_t kManifestBytesMax = 4u
+                                                 << 20;  // with a signature over thousands of files
 
 // Members that this version does not know, such as a signature, are kept and written again.
 std::string encode_manifest(const ModelRecord& record);

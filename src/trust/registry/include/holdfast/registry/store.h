@@ -74,6 +74,8 @@ class Staging {
   // Empty, or what an earlier stage_resumable() left; its descriptor may be handed to another
   // process, which writes the pack into it.
   platform::OpenFile& file() { return *file_; }
+  // What is resumable is worth nothing: it goes with this object after all.
+  void give_up() { keep_ = false; }
 
  private:
   friend class Store;
@@ -126,6 +128,8 @@ class Store {
   // Gives a found model another name (or the same again).
   Result<ModelRecord> add_name(const ModelRecord& model, const ModelName& name);
   Result<ModelRecord> set_stage(std::string_view name, Stage stage);
+  // Makes `signature` the member of that name of every manifest that points to the model's pack.
+  Status set_signature(const ModelRecord& model, const json::Object& signature);
   // Begins an import of about `bytes_expected`. kUnavailable while another process imports the same
   // source; kExhausted where the disk has no room.
   Result<std::unique_ptr<Staging>> stage(const crypto::Sha256Digest& source,

@@ -14,7 +14,8 @@ namespace holdfast::signing {
 struct TreeOptions {
   std::vector<std::string> ignore_paths;  // below the model, with everything in them
   std::string bundle;                     // the signature's own file; empty: none
-  // Digests of whole files that are known already, by path as it is opened.
+  // Digests of whole files that are known already, by path as it is opened. check_files() wants
+  // each of them to be signed, whatever the statement ignores.
   std::map<std::string, crypto::Sha256Digest> known;
   std::function<Status()> check;  // called between pieces; an error ends the work
 };
