@@ -48,7 +48,20 @@ def factor_key(kind, params, slot, secret):
     if kind == 1:
         salt, memory, passes, lanes = params[:16], *struct.unpack(">III", params[16:])
         return hash_secret_raw(secret, salt, passes, memory, lanes, 32, Type.ID)
-    return hkdf(secret, slot, {4: b"holdfast/slot/v1/systemd", 8: b"holdfast/slot/v1/file"}[kind])
+    return hkdf(secret, slot, {2: b"holdfast/slot/v1/tpm2", 3: b"holdfast/slot/v1/pkcs11", 4: b"holdfast/slot/v1/systemd", 8: b"holdfast/slot/v1/file"}[kind])
+
+
+def tpm_params(params):
+    """What a slot in a TPM says: whether there is a PIN, registers, policy digest, TPM2B_PUBLIC, TPM2B_PRIVATE."""
+    r = Reader(params)
+    flags, mask, policy = r.number("H"), r.number("I"), r.take(32)
+    return {"pin": flags == 1, "pcrs": [n for n in range(24) if mask >> n & 1], "policy": policy,
+            "public": r.lp(), "private": r.lp()}
+
+
+def token_params(params):
+    r = Reader(params)
+    return {"uri": r.lp().decode(), "mechanism": r.number("B"), "iv": r.lp(), "wrapped": r.lp()}
 
 
 class Keyring:

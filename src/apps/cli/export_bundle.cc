@@ -80,7 +80,7 @@ Result<Exported> export_bundle(const Context& context, const ExportFlags& flags)
   HF_TRY(pack.verify_all());
   input.pack = file.get();
   input.header = pack.header();
-  OperatorSecrets secrets(context, flags.secrets);
+  OperatorSecrets secrets(flags.secrets);
   if (pack.sealed()) HF_TRY(add_transport_key(context, secrets, input));
   HF_TRY(fill_documents(context, pack, input));
   Progress bar(context, "exporting " + input.record.name.shown());

@@ -18,8 +18,8 @@ namespace {
 
 constexpr auto kKeyPatience = std::chrono::seconds(10);
 
-Result<crypto::Secret> passphrase_of(const Context& context, const SecretFlags& flags) {
-  OperatorSecrets secrets(context, flags);
+Result<crypto::Secret> passphrase_of(const SecretFlags& flags) {
+  OperatorSecrets secrets(flags);
   keyring::SlotPlan one;
   one.factors.push_back({keyring::FactorKind::kPassphrase, {}});
   HF_TRY_ASSIGN(const platform::UniqueFd fd, secrets.ask(one, 0));
@@ -31,11 +31,10 @@ Result<crypto::Secret> passphrase_of(const Context& context, const SecretFlags& 
 }
 
 // A socket with the pack's content keys, for the child; invalid for a pack that is not sealed.
-Result<platform::UniqueFd> source_keys(const Context& context, const bundle::Bundle& bundle,
-                                       const SecretFlags& flags) {
+Result<platform::UniqueFd> source_keys(const bundle::Bundle& bundle, const SecretFlags& flags) {
   if (!bundle.key_cost()) return platform::UniqueFd();
   const vault::PackHeader& header = bundle.header();
-  HF_TRY_ASSIGN(const crypto::Secret passphrase, passphrase_of(context, flags));
+  HF_TRY_ASSIGN(const crypto::Secret passphrase, passphrase_of(flags));
   HF_TRY_ASSIGN(const crypto::Secret dek,
                 bundle::unwrap_from_transport(passphrase.view(), header, *bundle.key_cost()));
   HF_TRY_ASSIGN(const vault::ContentKeys keys,
@@ -99,7 +98,7 @@ Result<ImportedBundle> import_bundle(const Context& context, registry::Store& st
   HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> custody, sealing_custody(context));
   std::optional<HolderPackKeys> keys;
   if (custody != nullptr) import.keys = &keys.emplace(*custody);
-  HF_TRY_ASSIGN(import.source_keys, source_keys(context, bundle, secrets));
+  HF_TRY_ASSIGN(import.source_keys, source_keys(bundle, secrets));
   import.on_progress = [&bar](const importer::Progress& p) {
     bar.update(p.done_bytes, p.total_bytes);
 };

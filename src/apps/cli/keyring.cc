@@ -26,6 +26,22 @@ std::string config_directory(const Context& context) {
   return base + "/holdfast";
 }
 
+// What the modules of tokens read of the environment; openers get nothing else.
+constexpr std::string_view kTokenVariables[] = {"SOFTHSM2_CONF", "YUBIHSM_PKCS11_CONF",
+                                                "ChrystokiConfigurationPath", "TPM2_PKCS11_STORE"};
+
+custody::SlotDevices slot_devices(const Context& context) {
+  custody::SlotDevices out;
+  const std::string_view tcti = config::lookup(context.environment, "HOLDFAST_TCTI");
+  if (!tcti.empty()) out.tcti = tcti;
+  for (const std::string_view name : kTokenVariables) {
+    const std::string_view value = config::lookup(context.environment, name);
+    if (!value.empty())
+      out.token_environment.push_back(std::string(name) + "=" + std::string(value));
+  }
+  return out;
+}
+
 Result<custody::CustodyOptions> custody_options(const Context& context, bool share) {
   const config::Settings& s = context.settings;
   custody::CustodyOptions o;
@@ -37,9 +53,13 @@ Result<custody::CustodyOptions> custody_options(const Context& context, bool sha
   o.cost.memory_kib =
       static_cast<std::uint32_t>(s.size_bytes(config::Setting::keyring_argon2_memory) / 1024);
   o.cost.passes = static_cast<std::uint32_t>(s.integer(config::Setting::keyring_argon2_time));
+  o.devices = slot_devices(context);
   HF_TRY_ASSIGN(const std::string self, platform::own_executable_path());
   o.program_dir = platform::parent_path(self);
   o.share_holder = share;
+  const std::string dual = s.text(config::Setting::policy_dual_control);
+  o.dual_control =
+      dual == "on" || (dual == "auto" && s.text(config::Setting::server_profile) != "default");
   return o;
 }
 

@@ -22,6 +22,37 @@ HolderClientOptions holder_options(const CustodyOptions& options) {
           options.share_holder};
 }
 
+Error no_slot_opens(const std::string& why) {
+  return unavailable("the keyring is sealed: no slot opens without an operator", why)
+      .with_hint(
+          "holdfast seal unseal asks for a passphrase; holdfast seal status lists the slots");
+}
+
+// Devices first (a TPM, then a token), as the kinds are numbered; else in the order of the file.
+std::vector<SlotPlan> by_kind(const keyring::Keyring& keyring) {
+  std::vector<SlotPlan> out;
+  for (const keyring::Slot& slot : keyring.slots) out.push_back(slot.plan);
+  const auto rank = [](const SlotPlan& slot) {
+    const FactorKind kind = slot.factors.front().kind;
+    return kind == FactorKind::kPassphrase ? 255 : static_cast<int>(kind);
+  };
+  std::ranges::stable_sort(out, {}, rank);
+  return out;
+}
+
+// As the openers of devices say it: wrong, or one too many.
+bool is_refused_pin(const Error& error) {
+  return error.code() == ErrorCode::kUnauthenticated || error.code() == ErrorCode::kExhausted;
+}
+
+bool counts_attempts(const SlotPlan& slot) {
+  return std::ranges::any_of(slot.factors, [](const Factor& f) {
+    return f.kind == FactorKind::kPkcs11 || (f.kind == FactorKind::kTpm2 && !needs_nobody(f));
+  });
+}
+
+}  // namespace
+
 bool needs_nobody(const Factor& factor) {
   switch (factor.kind) {
     case FactorKind::kFile:
@@ -31,18 +62,16 @@ bool needs_nobody(const Factor& factor) {
       const auto params = keyring::decode_tpm2_params(factor.params);
       return params.ok() && !params->pin;
     }
+    case FactorKind::kPkcs11: {
+      const auto params = keyring::decode_pkcs11_params(factor.params);
+      if (!params.ok()) return false;
+      const auto pin = keyring::pin_source_of(params->uri);
+      return pin.ok() && !pin->empty();
+    }
     default:
       return false;
   }
 }
-
-Error no_slot_opens(const std::string& why) {
-  return unavailable("the keyring is sealed: no slot opens without an operator", why)
-      .with_hint(
-          "holdfast seal unseal asks for a passphrase; holdfast seal status lists the slots");
-}
-
-}  // namespace
 
 bool opens_by_itself(const SlotPlan& slot) {
   return std::all_of(slot.factors.begin(), slot.factors.end(), needs_nobody);
@@ -113,30 +142,48 @@ Result<keyring::HolderStatus> Custody::holder() {
 // The secret of a factor that needs nobody.
 Result<platform::UniqueFd> Custody::automatic_secret(const Factor& factor) const {
   if (factor.kind == FactorKind::kTpm2) return platform::UniqueFd();
-  HF_TRY_ASSIGN(std::string path, keyring::decode_text_params(factor.params));
+  std::string path;
+  if (factor.kind == FactorKind::kPkcs11) {
+    HF_TRY_ASSIGN(const keyring::Pkcs11Params token, keyring::decode_pkcs11_params(factor.params));
+    HF_TRY_ASSIGN(path, keyring::pin_source_of(token.uri));
+  } else {
+    HF_TRY_ASSIGN(path, keyring::decode_text_params(factor.params));
+  }
   if (factor.kind == FactorKind::kCredential) {
     if (options_.credentials_dir.empty())
       return not_found("no systemd credentials were passed to this process");
     HF_TRY_ASSIGN(const auto file, files_.open_beneath(options_.credentials_dir, path));
     return platform::duplicate(*file);
   }
+  return private_file(path);
+}
+
+Result<platform::UniqueFd> Custody::private_file(const std::string& path) const {
   HF_TRY(keyring::check_private(files_, path));
   HF_TRY_ASSIGN(const auto file, files_.open_read(path));
   return platform::duplicate(*file);
 }
 
-// The keys of all factors of a slot; kNotFound where the operator has no secret for one.
-Status Custody::collect(const SlotPlan& slot, const AskSecret& ask, SlotKeys& keys) {
+// The keys of all factors of a slot; kNotFound where the operator has no secret for one. A token
+// whose PIN is in a file takes one of the operator instead, and where the file's was `refused` only
+// that.
+Status Custody::collect(const SlotPlan& slot, const AskSecret& ask, SlotKeys& keys, bool refused) {
   for (std::size_t i = 0; i < slot.factors.size(); ++i) {
     const Factor& factor = slot.factors[i];
+    bool automatic = needs_nobody(factor);
     platform::UniqueFd secret;
-    if (needs_nobody(factor)) {
-      HF_TRY_ASSIGN(secret, automatic_secret(factor));
-    } else {
-      HF_TRY_ASSIGN(secret, ask ? ask(slot, i) : Result<platform::UniqueFd>(platform::UniqueFd()));
-      if (!secret.valid()) return not_found("the slot needs an operator");
+    const bool token = factor.kind == FactorKind::kPkcs11;
+    if (ask && (!automatic || token)) {
+      HF_TRY_ASSIGN(secret, ask(slot, i));
     }
-    HF_TRY(keys.open(slot.id, factor, secret.get()));
+    if (secret.valid()) {
+      automatic = false;
+    } else if (!automatic || (token && refused)) {
+      return not_found("the slot needs an operator");
+    } else {
+      HF_TRY_ASSIGN(secret, automatic_secret(factor));
+    }
+    HF_TRY(keys.open(slot.id, factor, secret.get(), automatic));
   }
   return ok_status();
 }
@@ -152,7 +199,8 @@ Status Custody::open_with(const Current& current, const SlotPlan& slot, const Sl
 }
 
 Result<SlotKeys> Custody::new_slot_keys() const {
-  return SlotKeys::create(platform::join_path(options_.program_dir, "holdfast-slot-opener"));
+  return SlotKeys::create(platform::join_path(options_.program_dir, "holdfast-slot-opener"),
+                          options_.devices);
 }
 
 // Inside a transaction.
@@ -224,31 +272,42 @@ Status Custody::open_by_itself() {
   if (now.open) return ok_status();  // another command opened it meanwhile
   HF_TRY_ASSIGN(const Current current, read_current());
   std::string why;
-  for (const keyring::Slot& slot : current.keyring.slots) {
-    if (!opens_by_itself(slot.plan)) continue;
+  for (const SlotPlan& slot : by_kind(current.keyring)) {
+    if (!opens_by_itself(slot)) continue;
     HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
-    Status opened = collect(slot.plan, {}, keys);
-    if (opened.ok()) opened = open_with(current, slot.plan, keys);
-    if (opened.ok() || opened.error().code() == ErrorCode::kCorrupt) return opened;
-    why += (why.empty() ? "" : "; ") + slot.plan.label + ": " + opened.error().to_string();
+    Status opened = collect(slot, {}, keys);
+    if (opened.ok()) {
+      opened = open_with(current, slot, keys);
+      // That is about the whole file, and no other slot changes it.
+      if (opened.ok() || opened.error().code() == ErrorCode::kCorrupt) return opened;
+    }
+    why += (why.empty() ? "" : "; ") + slot.label + ": " + opened.error().to_string();
   }
   return no_slot_opens(why);
 }
 
-Status Custody::unseal(const AskSecret& ask) {
+// A wrong secret for one slot may be the right one for the next, and a device that is gone is no
+// reason not to try it. But a PIN that a device refused is shown to no other: each counts.
+Status Custody::unseal(const AskSecret& ask, const keyring::SlotId* only) {
   const std::lock_guard guard(mutex_);
-  if (open_by_itself().ok()) return ok_status();
+  const Status by_itself = open_by_itself();
+  if (by_itself.ok()) return by_itself;
   HF_TRY_ASSIGN(const auto lock, store_.lock());
   HF_TRY_ASSIGN(const Current current, read_current());
-  Status last = no_slot_opens("");
-  for (const keyring::Slot& slot : current.keyring.slots) {
-    if (opens_by_itself(slot.plan)) continue;
+  Status last = by_itself;
+  bool pin_refused = false;
+  for (const SlotPlan& slot : by_kind(current.keyring)) {
+    const bool tried = opens_by_itself(slot);
+    if (counts_attempts(slot) ? pin_refused : tried) continue;
+    if (only != nullptr && slot.id != *only) continue;
     HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
-    Status opened = collect(slot.plan, ask, keys);
+    Status opened = collect(slot, ask, keys, tried);
     if (!opened.ok() && opened.error().code() == ErrorCode::kNotFound) continue;
-    if (opened.ok()) opened = open_with(current, slot.plan, keys);
-    // A wrong secret for this slot may be the right one for the next; anything else ends here.
-    if (opened.ok() || opened.error().code() != ErrorCode::kDenied) return opened;
+    pin_refused = pin_refused || (!opened.ok() && is_refused_pin(opened.error()));
+    if (opened.ok()) {
+      opened = open_with(current, slot, keys);
+      if (opened.ok() || opened.error().code() != ErrorCode::kDenied) return opened;
+    }
     last = std::move(opened);
   }
   return last;

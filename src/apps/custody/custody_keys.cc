@@ -236,6 +236,7 @@ Result<crypto::Secret> Custody::reveal_dek(const vault::ModelId& model) {
   HF_TRY_ASSIGN(const Bytes blob, dek_blob(model));
   const std::lock_guard guard(mutex_);
   HF_TRY(open_locked());
+  HF_TRY(take_approval());
   return reveal_blob(model, blob);
 }
 

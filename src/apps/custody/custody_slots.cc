@@ -16,6 +16,12 @@ using keyring::SlotPlan;
 // Rows of one request: some 200 KiB at most.
 constexpr std::size_t kRowsPerRequest = 1000;
 
+std::vector<SlotPlan> plans_of(const keyring::Keyring& keyring) {
+  std::vector<SlotPlan> out;
+  for (const keyring::Slot& slot : keyring.slots) out.push_back(slot.plan);
+  return out;
+}
+
 }  // namespace
 
 // Runs the openers of a new slot's factors; the plan says what they made.
@@ -37,6 +43,11 @@ Result<SlotKeys> Custody::enrol(NewSlot& slot, SlotPlan& plan) {
     } else if (input.kind == FactorKind::kPassphrase) {
       hint = std::to_string(options_.cost.memory_kib) + "," + std::to_string(options_.cost.passes) +
              "," + std::to_string(options_.cost.lanes);
+    } else if (input.kind == FactorKind::kPkcs11 && !secret.valid()) {
+      HF_TRY_ASSIGN(const std::string path, keyring::pin_source_of(hint));
+      if (!path.empty()) {
+        HF_TRY_ASSIGN(secret, private_file(path));
+      }
     }
     HF_TRY_ASSIGN(keyring::Factor factor, keys.enrol(plan.id, input.kind, hint, secret.get()));
     plan.factors.push_back(std::move(factor));
@@ -90,6 +101,7 @@ Result<keyring::SlotId> Custody::add_slot(NewSlot slot) {
   HF_TRY(open_locked());
   HF_TRY_ASSIGN(const auto lock, store_.lock());
   HF_TRY_ASSIGN(const Current current, read_current());
+  if (persons_among(plans_of(current.keyring)) >= 2) HF_TRY(take_approval());
   SlotPlan plan;
   HF_TRY_ASSIGN(const SlotKeys keys, enrol(slot, plan));
   ByteWriter body;
@@ -105,6 +117,10 @@ Status Custody::remove_slot(const keyring::SlotId& slot) {
   HF_TRY(open_locked());
   HF_TRY_ASSIGN(const auto lock, store_.lock());
   HF_TRY_ASSIGN(const Current current, read_current());
+  HF_TRY(take_approval());
+  std::vector<SlotPlan> left = plans_of(current.keyring);
+  std::erase_if(left, [&](const SlotPlan& plan) { return plan.id == slot; });
+  if (!left.empty()) HF_TRY(check_persons_left(left));
   bool another_opens = false;
   for (const keyring::Slot& s : current.keyring.slots) {
     HF_TRY_ASSIGN(const bool opened, table_.has_opened(s.plan.id));
@@ -127,13 +143,17 @@ Status Custody::test_slot(const keyring::SlotId& slot, const AskSecret& ask) {
   HF_TRY_ASSIGN(const Current current, read_current());
   const keyring::Slot* found = current.keyring.find(slot);
   if (found == nullptr) return not_found("there is no such slot");
+  return test_locked(current, found->plan, ask);
+}
+
+Status Custody::test_locked(const Current& current, const SlotPlan& slot, const AskSecret& ask) {
   HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
-  HF_TRY(collect(found->plan, ask, keys));
+  HF_TRY(collect(slot, ask, keys));
   ByteWriter body;
   append_file(body, current.file);
-  append_slot_secret(body, found->plan);
+  append_slot_secret(body, slot);
   HF_TRY(call(Op::kTestSlot, body, keys.fd()));
-  return table_.note_opened(slot);
+  return table_.note_opened(slot.id);
 }
 
 // Blobs in the order of the rows.
@@ -162,17 +182,20 @@ Result<std::vector<SlotPlan>> Custody::rotate_root(const AskSecret& ask) {
   HF_TRY(open_locked());
   HF_TRY_ASSIGN(const auto lock, store_.lock());
   HF_TRY_ASSIGN(const Current current, read_current());
+  HF_TRY(take_approval());
   HF_TRY_ASSIGN(SlotKeys keys, new_slot_keys());
   ByteWriter body;
   append_file(body, current.file);
+  std::vector<SlotPlan> kept;
   std::vector<SlotPlan> lost;
   for (const keyring::Slot& slot : current.keyring.slots) {
     const Status collected = collect(slot.plan, ask, keys);
     if (!collected.ok() && collected.error().code() != ErrorCode::kNotFound)
       return collected.error();
     if (collected.ok()) append_slot_secret(body, slot.plan);
-    if (!collected.ok()) lost.push_back(slot.plan);
+    (collected.ok() ? kept : lost).push_back(slot.plan);
   }
+  HF_TRY(check_persons_left(kept));
   HF_TRY_ASSIGN(const Bytes file, call(Op::kBeginRotation, body, keys.fd()));
   const std::uint32_t epoch = current.keyring.irk_epoch;
   std::vector<WrappedRow> rows;

@@ -9,6 +9,8 @@
 namespace holdfast::custody {
 namespace {
 
+using keyring::FactorKind;
+
 // A passphrase of the greatest cost takes seconds, a token that asks its owner for a touch longer.
 constexpr auto kOpenerPatience = std::chrono::seconds(120);
 constexpr auto kSendPatience = std::chrono::seconds(5);
@@ -19,17 +21,19 @@ constexpr int kSecretFd = 5;
 
 }  // namespace
 
-Result<SlotKeys> SlotKeys::create(std::string program) {
+Result<SlotKeys> SlotKeys::create(std::string program, SlotDevices devices) {
   HF_TRY_ASSIGN(platform::SocketPair pair, platform::make_socket_pair());
-  return SlotKeys(std::move(program), std::move(pair));
+  return SlotKeys(std::move(program), std::move(devices), std::move(pair));
 }
 
-Result<Bytes> SlotKeys::run(std::vector<std::string> arguments, int secret_fd) {
+Result<Bytes> SlotKeys::run(FactorKind kind, std::vector<std::string> arguments, int secret_fd) {
   HF_TRY_ASSIGN(platform::SocketPair reply, platform::make_socket_pair());
   platform::SpawnOptions spawn;
   spawn.program = program_;
   spawn.argv = {"holdfast-slot-opener"};
   spawn.argv.insert(spawn.argv.end(), arguments.begin(), arguments.end());
+  if (kind == FactorKind::kTpm2) spawn.environment = {"TSS2_LOG=all+NONE"};  // errors are told here
+  if (kind == FactorKind::kPkcs11) spawn.environment = devices_.token_environment;
   spawn.fds = {{reply.theirs.get(), kReplyFd}, {pair_.ours.get(), kKeyFd}};
   if (secret_fd >= 0) spawn.fds.push_back({secret_fd, kSecretFd});
   auto child = platform::Process::spawn(spawn);
@@ -44,18 +48,24 @@ Result<Bytes> SlotKeys::run(std::vector<std::string> arguments, int secret_fd) {
   return keyholder::decode_reply(frame->bytes);
 }
 
-Status SlotKeys::open(const keyring::SlotId& slot, const keyring::Factor& factor, int secret_fd) {
-  HF_TRY(run({"open", std::string(keyring::factor_kind_name(factor.kind)), to_hex(slot),
-              to_hex(factor.params)},
+Status SlotKeys::open(const keyring::SlotId& slot, const keyring::Factor& factor, int secret_fd,
+                      bool automatic) {
+  std::string device = factor.kind == FactorKind::kTpm2 ? devices_.tcti : "";
+  if (factor.kind == FactorKind::kPkcs11 && automatic) device = "automatic";
+  HF_TRY(run(factor.kind,
+             {"open", std::string(keyring::factor_kind_name(factor.kind)), to_hex(slot),
+              to_hex(factor.params), std::move(device)},
              secret_fd));
   return ok_status();
 }
 
-Result<keyring::Factor> SlotKeys::enrol(const keyring::SlotId& slot, keyring::FactorKind kind,
+Result<keyring::Factor> SlotKeys::enrol(const keyring::SlotId& slot, FactorKind kind,
                                         const std::string& hint, int secret_fd) {
-  HF_TRY_ASSIGN(
-      Bytes params,
-      run({"enrol", std::string(keyring::factor_kind_name(kind)), to_hex(slot), hint}, secret_fd));
+  HF_TRY_ASSIGN(Bytes params,
+                run(kind,
+                    {"enrol", std::string(keyring::factor_kind_name(kind)), to_hex(slot), hint,
+                     kind == FactorKind::kTpm2 ? devices_.tcti : std::string()},
+                    secret_fd));
   return keyring::Factor{kind, std::move(params)};
 }
 

@@ -2,6 +2,7 @@
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -14,6 +15,7 @@
 #include "holdfast/keyring/root_key.h"
 #include "holdfast/keyring/slot_params.h"
 #include "holdfast/platform/huge_memory.h"
+#include "request.h"
 
 namespace holdfast::slotopener {
 namespace {
@@ -23,23 +25,10 @@ using keyring::FactorKind;
 
 constexpr auto kPatience = std::chrono::seconds(30);
 
-struct Request {
-  bool enrol = false;
-  FactorKind kind = FactorKind::kPassphrase;
-  keyring::SlotId slot{};
-  Bytes params;      // open
-  std::string hint;  // enrol
-};
-
-struct Opened {
-  FactorKey key;
-  Bytes params;
-};
-
 platform::Deadline deadline() { return platform::Deadline::after(kPatience); }
 
 Result<Request> parse(std::span<const std::string> arguments) {
-  if (arguments.size() != 4) return invalid_argument("wrong number of arguments");
+  if (arguments.size() != 5) return invalid_argument("wrong number of arguments");
   Request request;
   request.enrol = arguments[0] == "enrol";
   if (!request.enrol && arguments[0] != "open") return invalid_argument("unknown verb");
@@ -54,18 +43,15 @@ Result<Request> parse(std::span<const std::string> arguments) {
   } else {
     HF_TRY_ASSIGN(request.params, from_hex(arguments[3]));
   }
+  request.device = arguments[4];
+  struct stat unused {};
+  request.has_secret = ::fstat(kSecretFd, &unused) == 0;
   return request;
 }
 
-// As typed, or as the first line of a file.
 Result<crypto::Secret> read_passphrase() {
-  HF_TRY_ASSIGN(const crypto::Secret text,
-                keyholder::read_secret(kSecretFd, kPassphraseBytesMax, deadline()));
-  ByteView view = text.view();
-  while (!view.empty() && (view.back() == std::byte{'\n'} || view.back() == std::byte{'\r'}))
-    view = view.first(view.size() - 1);
-  if (view.empty()) return invalid_argument("the passphrase is empty");
-  return keyring::normalize_passphrase(view);
+  HF_TRY_ASSIGN(const crypto::Secret text, read_line("passphrase"));
+  return keyring::normalize_passphrase(text.view());
 }
 
 Result<crypto::Argon2Cost> parse_cost(const std::string& hint) {
@@ -124,18 +110,14 @@ Result<Opened> open(const Request& request) {
     case FactorKind::kFile:
       return content(request);
     case FactorKind::kTpm2:
+      return use_tpm(request);
     case FactorKind::kPkcs11:
-      break;
+      return use_token(request);
   }
   return unsupported("this build cannot open slots of that kind");
 }
 
-// Kinds that need no device and no library of others see nothing but their descriptors.
-Status confine(std::vector<int> keep_fds) {
-  platform::raise_locked_memory_limit();
-  const rlimit none{0, 0};
-  ::setrlimit(RLIMIT_CORE, &none);
-  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+Status close_jail(std::vector<int> keep_fds) {
   jail::Profile profile;
   profile.kind = jail::ProfileKind::kKeyHolder;
   profile.keep_fds = std::move(keep_fds);
@@ -143,15 +125,47 @@ Status confine(std::vector<int> keep_fds) {
   return ok_status();
 }
 
+bool has_device(FactorKind kind) {
+  return kind == FactorKind::kTpm2 || kind == FactorKind::kPkcs11;
+}
+
 Result<Bytes> run(std::span<const std::string> arguments) {
   HF_TRY_ASSIGN(const Request request, parse(arguments));
-  HF_TRY(confine({kReplyFd, kKeyFd, kSecretFd}));
+  if (!has_device(request.kind)) {
+    HF_TRY(harden());
+    HF_TRY(confine(-1));
+  }
   HF_TRY_ASSIGN(Opened opened, open(request));
   HF_TRY(keyholder::send_secret(kKeyFd, opened.key.view(), deadline()));
   return request.enrol ? std::move(opened.params) : Bytes();
 }
 
 }  // namespace
+
+Result<crypto::Secret> read_line(std::string_view what) {
+  HF_TRY_ASSIGN(const crypto::Secret text,
+                keyholder::read_secret(kSecretFd, kPassphraseBytesMax, deadline()));
+  ByteView view = text.view();
+  while (!view.empty() && (view.back() == std::byte{'\n'} || view.back() == std::byte{'\r'}))
+    view = view.first(view.size() - 1);
+  if (view.empty()) return invalid_argument("the " + std::string(what) + " is empty");
+  return crypto::Secret::copy_of(view);
+}
+
+Status harden() {
+  platform::raise_locked_memory_limit();
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) return ok_status();
+  return unsupported("this system cannot forbid new privileges");
+}
+
+Status confine(int device_fd) {
+  std::vector<int> keep{kReplyFd, kKeyFd, kSecretFd};
+  if (device_fd >= 0) keep.push_back(device_fd);
+  return close_jail(std::move(keep));
+}
 
 int run_opener(std::span<const std::string> arguments) {
   const Result<Bytes> result = run(arguments);
@@ -163,7 +177,7 @@ int run_opener(std::span<const std::string> arguments) {
 
 int probe_opener(std::string_view attempt, std::string_view targets) {
   return jail::answer_egress_probe(attempt, targets, [](std::vector<int> keep_fds) {
-    return confine(std::move(keep_fds)).ok();
+    return harden().ok() && close_jail(std::move(keep_fds)).ok();
   });
 }
 

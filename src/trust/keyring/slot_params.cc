@@ -26,6 +26,21 @@ Result<std::string> take_text(ByteReader& in) {
   return std::string(text);
 }
 
+Result<std::string> percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    HF_TRY_ASSIGN(const Bytes byte, from_hex(text.substr(i + 1, 2)));
+    if (byte.size() != 1) return invalid_argument("a URI with half a character");
+    out += static_cast<char>(byte[0]);
+    i += 2;
+  }
+  return out;
+}
+
 Status at_end(const ByteReader& in) {
   return in.at_end() ? ok_status() : Status(damaged("bytes follow its parameters"));
 }
@@ -101,6 +116,7 @@ Result<Tpm2Params> decode_tpm2_params(ByteView bytes) {
   HF_TRY_ASSIGN(p.public_area, take_bounded(in, kTpmBlobBytesMax));
   HF_TRY_ASSIGN(p.private_area, take_bounded(in, kTpmBlobBytesMax));
   HF_TRY(at_end(in));
+  if (!is_pcr_mask(p.pcr_mask)) return damaged("the registers of its TPM");
   return p;
 }
 
@@ -114,6 +130,27 @@ Result<Pkcs11Params> decode_pkcs11_params(ByteView bytes) {
   HF_TRY(at_end(in));
   if (p.mechanism != 1 && p.mechanism != 2) return damaged("the mechanism of its token");
   return p;
+}
+
+Result<std::string> pin_source_of(std::string_view uri) {
+  constexpr std::string_view kName = "pin-source=";
+  const std::size_t query = uri.find('?');
+  if (query == std::string_view::npos) return std::string();
+  std::string_view rest = uri.substr(query + 1);
+  while (!rest.empty()) {
+    const std::string_view item = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+    if (!item.starts_with(kName)) continue;
+    HF_TRY_ASSIGN(std::string path, percent_decoded(item.substr(kName.size())));
+    for (const std::string_view prefix : {"file://", "file:"}) {
+      if (!path.starts_with(prefix)) continue;
+      path.erase(0, prefix.size());
+      break;
+    }
+    if (path.starts_with('/') && path.find('\0') == std::string::npos) return path;
+    return invalid_argument("pin-source must name a file by its whole path");
+  }
+  return std::string();
 }
 
 Result<std::string> decode_text_params(ByteView bytes) {

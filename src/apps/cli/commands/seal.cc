@@ -8,6 +8,7 @@
 #include "../reseal.h"
 #include "../signatures.h"
 #include "holdfast/keyring/recovery_code.h"
+#include "holdfast/keyring/slot_params.h"
 #include "holdfast/platform/entropy.h"
 #include "holdfast/platform/filesystem.h"
 #include "seal_credential.h"
@@ -24,7 +25,10 @@ using keyring::SlotPlan;
 struct SlotFlags {
   std::vector<std::string> kinds;
   SecretFlags secrets;
+  ApproverFlags approvers;
   std::string pkcs11_uri;
+  bool pkcs11_generate = false;
+  std::vector<int> pcrs;
   std::string path;
   std::string label;
 };
@@ -50,20 +54,6 @@ json::Object slot_json(const SlotPlan& slot) {
           {"recovery", slot.recovery},
           {"automatic", custody::opens_by_itself(slot)},
           {"created_at", rfc3339(static_cast<std::int64_t>(slot.created))}};
-}
-
-// A beginning of the id that only one slot has, or the whole of it.
-Result<SlotPlan> find_slot(Custody& c, const std::string& id) {
-  HF_TRY_ASSIGN(const custody::CustodyStatus status, c.status());
-  std::vector<SlotPlan> found;
-  for (const SlotPlan& slot : status.slots) {
-    if (!id.empty() && slot_hex(slot).starts_with(id)) found.push_back(slot);
-  }
-  if (found.size() == 1) return found.front();
-  if (found.empty()) {
-    return not_found("there is no slot '" + id + "'").with_hint("holdfast seal status lists them");
-  }
-  return invalid_argument("several slots begin with '" + id + "'");
 }
 
 std::string_view state_of(const custody::CustodyStatus& s) {
@@ -129,10 +119,14 @@ void say_done(const Context& context, const std::string& text, json::Object docu
   }
 }
 
-Status unseal(Context& context, const SecretFlags& flags) {
+Status unseal(Context& context, const SecretFlags& flags, const std::string& slot) {
   HF_TRY_ASSIGN(const std::unique_ptr<Custody> c, open_custody(context));
-  OperatorSecrets secrets(context, flags);
-  HF_TRY(c->unseal(secrets.asker()));
+  OperatorSecrets secrets(flags);
+  SlotPlan only;
+  if (!slot.empty()) {
+    HF_TRY_ASSIGN(only, find_slot(*c, slot));
+  }
+  HF_TRY(c->unseal(secrets.asker(), slot.empty() ? nullptr : &only.id));
   HF_TRY_ASSIGN(const custody::CustodyStatus s, c->status());
   say_done(context,
            s.holder_is_shared ? "the keyring is open"
@@ -173,9 +167,23 @@ Result<custody::FactorInput> factor_of(const SlotFlags& flags, const std::string
     case FactorKind::kCredential:
       factor.hint = c.options().credential;
       break;
-    default: {
-      factor.hint = flags.pkcs11_uri;
+    case FactorKind::kTpm2: {
+      std::uint32_t mask = 0;
+      for (const int pcr : flags.pcrs) mask |= 1u << pcr;
+      factor.hint = std::to_string(mask);
       HF_TRY_ASSIGN(factor.secret, secrets.pin());
+      break;
+    }
+    default: {
+      if (flags.pkcs11_uri.empty()) {
+        return invalid_argument("which key in which token?")
+            .with_hint("--pkcs11-uri 'pkcs11:token=NAME;object=LABEL?module-path=/PATH.so'");
+      }
+      HF_TRY_ASSIGN(const std::string pin_source, keyring::pin_source_of(flags.pkcs11_uri));
+      factor.hint = (flags.pkcs11_generate ? "generate " : "") + flags.pkcs11_uri;
+      if (pin_source.empty()) {
+        HF_TRY_ASSIGN(factor.secret, secrets.pin_of("the token"));
+      }
       break;
     }
   }
@@ -194,10 +202,9 @@ Result<custody::NewSlot> recovery_slot(crypto::Secret& code) {
   return slot;
 }
 
-Result<custody::NewSlot> new_slot(Context& context, const SlotFlags& flags, Custody& c,
-                                  crypto::Secret& code) {
+Result<custody::NewSlot> new_slot(const SlotFlags& flags, Custody& c, crypto::Secret& code) {
   if (flags.kinds.size() == 1 && flags.kinds.front() == "recovery") return recovery_slot(code);
-  OperatorSecrets secrets(context, flags.secrets);
+  OperatorSecrets secrets(flags.secrets);
   custody::NewSlot slot;
   slot.label = flags.label;
   std::size_t passphrases = 0;
@@ -213,9 +220,10 @@ Result<custody::NewSlot> new_slot(Context& context, const SlotFlags& flags, Cust
 Status add_slot(Context& context, const SlotFlags& flags) {
   HF_TRY_ASSIGN(const std::unique_ptr<Custody> c, open_custody(context));
   crypto::Secret code;
-  HF_TRY_ASSIGN(custody::NewSlot slot, new_slot(context, flags, *c, code));
+  HF_TRY_ASSIGN(custody::NewSlot slot, new_slot(flags, *c, code));
   if (!flags.label.empty()) slot.label = flags.label;
   const std::string label = slot.label;
+  HF_TRY(approve(*c, flags.approvers));
   const bool first = !c->exists();
   HF_TRY_ASSIGN(const keyring::SlotId id, c->add_slot(std::move(slot)));
   if (first) HF_TRY(sign_models_of_before(context, *c));
@@ -240,11 +248,12 @@ Status add_slot(Context& context, const SlotFlags& flags) {
   return ok_status();
 }
 
-Status remove_slot(Context& context, const std::string& id) {
+Status remove_slot(Context& context, const std::string& id, const ApproverFlags& approvers) {
   HF_TRY_ASSIGN(const std::unique_ptr<Custody> c, open_custody(context));
   HF_TRY_ASSIGN(const SlotPlan slot, find_slot(*c, id));
   HF_TRY(confirm(context, "Remove slot " + slot_hex(slot).substr(0, 12) + " (" + slot.label +
                               ")? It will not open the keyring any more."));
+  HF_TRY(approve(*c, approvers));
   HF_TRY(c->remove_slot(slot.id));
   say_done(context, "the slot is removed; copies of the keyring from before still open with it",
            {{"id", slot_hex(slot)}, {"removed", true}});
@@ -254,16 +263,19 @@ Status remove_slot(Context& context, const std::string& id) {
 Status test_slot(Context& context, const std::string& id, const SecretFlags& flags) {
   HF_TRY_ASSIGN(const std::unique_ptr<Custody> c, open_custody(context));
   HF_TRY_ASSIGN(const SlotPlan slot, find_slot(*c, id));
-  OperatorSecrets secrets(context, flags);
+  OperatorSecrets secrets(flags);
   HF_TRY(c->test_slot(slot.id, secrets.asker()));
   say_done(context, "the slot opens the keyring", {{"id", slot_hex(slot)}, {"opens", true}});
   return ok_status();
 }
 
-Status rotate_root(Context& context, const SecretFlags& flags) {
+Status rotate_root(Context& context, const SecretFlags& flags, const ApproverFlags& approvers) {
   HF_TRY_ASSIGN(const std::unique_ptr<Custody> c, open_custody(context));
   HF_TRY(confirm(context, "Make a new root key? Slots whose secret is not given now are removed."));
-  OperatorSecrets secrets(context, flags);
+  OperatorSecrets secrets(flags);
+  HF_TRY_ASSIGN(std::vector<custody::Approver> persons, read_approvers(*c, approvers));
+  HF_TRY(secrets.know(persons));
+  if (!persons.empty()) HF_TRY(c->approve(std::move(persons)));
   HF_TRY_ASSIGN(const std::vector<SlotPlan> lost, c->rotate_root(secrets.asker()));
   json::Array removed;
   for (const SlotPlan& slot : lost) {
@@ -288,7 +300,7 @@ Status rotate_keks(Context& context) {
   return ok_status();
 }
 
-Status reveal(Context& context, const std::string& name) {
+Status reveal(Context& context, const std::string& name, const ApproverFlags& approvers) {
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
   HF_TRY_ASSIGN(const registry::ModelRecord model, store->resolve(name));
   HF_TRY_ASSIGN(const vault::PackHeader header, header_of(*store, model));
@@ -296,6 +308,7 @@ Status reveal(Context& context, const std::string& name) {
   HF_TRY(confirm(context,
                  "Print the key that opens " + model.name.shown() + " for whoever has its pack?"));
   HF_TRY_ASSIGN(const std::unique_ptr<Custody> c, open_custody(context));
+  HF_TRY(approve(*c, approvers));
   HF_TRY_ASSIGN(const crypto::Secret dek, c->reveal_dek(header.model_id));
   const std::string hex = to_hex(dek.view());
   if (context.json()) {
@@ -322,6 +335,13 @@ void add_secret_flags(CLI::App& c, SecretFlags& flags) {
       ->type_name("FILE");
 }
 
+void add_approver_flag(CLI::App& c, ApproverFlags& flags) {
+  c.add_option("--approver", flags,
+               "A person who approves (policy.dual_control): their slot, and the file with its "
+               "secret (- is standard input; none: asks); twice")
+      ->type_name("SLOT[=FILE]");
+}
+
 void add_slot_commands(Registrar& r, CLI::App& parent) {
   CLI::App& slot = add_sub(parent, "slot", "Slots, each of which opens the keyring: add, rm, test");
   CLI::App& add = add_sub(slot, "add", "Add a slot; without a keyring, make one");
@@ -332,7 +352,18 @@ void add_slot_commands(Registrar& r, CLI::App& parent) {
       ->required()
       ->type_name("KIND");
   add_secret_flags(add, flags->secrets);
-  add.add_option("--pkcs11-uri", flags->pkcs11_uri, "Key in a token (RFC 7512)")->type_name("URI");
+  add_approver_flag(add, flags->approvers);
+  add.add_option("--pcrs", flags->pcrs,
+                 "Registers of the TPM that must be as they are now, by commas")
+      ->default_val(std::vector<int>{7})
+      ->delimiter(',')
+      ->check(CLI::Range(0, 23))
+      ->type_name("N");
+  add.add_option("--pkcs11-uri", flags->pkcs11_uri,
+                 "AES key in a token (RFC 7512); pin-source=file:PATH in it opens by itself")
+      ->type_name("URI");
+  add.add_flag("--pkcs11-generate", flags->pkcs11_generate,
+               "Make the key in the token if it is not there");
   add.add_option("--path", flags->path, "Key file; made if it is not there")->type_name("FILE");
   add.add_option("--label", flags->label, "A note, shown by `seal status`")->type_name("TEXT");
   r.bind(add, [flags](Context& context) { return add_slot(context, *flags); });
@@ -340,7 +371,9 @@ void add_slot_commands(Registrar& r, CLI::App& parent) {
       add_sub(slot, "rm", "Remove a slot; another one must have opened the keyring before");
   auto id = std::make_shared<std::string>();
   rm.add_option("ID", *id, "Id of the slot, or its beginning")->required();
-  r.bind(rm, [id](Context& context) { return remove_slot(context, *id); });
+  auto approvers = std::make_shared<ApproverFlags>();
+  add_approver_flag(rm, *approvers);
+  r.bind(rm, [id, approvers](Context& context) { return remove_slot(context, *id, *approvers); });
   CLI::App& test = add_sub(slot, "test", "Try a slot without changing anything");
   auto secrets = std::make_shared<SecretFlags>();
   test.add_option("ID", *id, "Id of the slot, or its beginning")->required();
@@ -353,7 +386,11 @@ void add_rotate_commands(Registrar& r, CLI::App& parent) {
   CLI::App& irk = add_sub(rotate, "irk", "A new root key, for the slots whose secrets are given");
   auto secrets = std::make_shared<SecretFlags>();
   add_secret_flags(irk, *secrets);
-  r.bind(irk, [secrets](Context& context) { return rotate_root(context, *secrets); });
+  auto approvers = std::make_shared<ApproverFlags>();
+  add_approver_flag(irk, *approvers);
+  r.bind(irk, [secrets, approvers](Context& context) {
+    return rotate_root(context, *secrets, *approvers);
+  });
   CLI::App& kek =
       add_sub(rotate, "kek", "A new key over the models' keys; the old one is destroyed");
   r.bind(kek, rotate_keks);
@@ -372,7 +409,10 @@ void add_seal(Registrar& r) {
   CLI::App& open = add_sub(c, "unseal", "Open the keyring of the running server");
   auto secrets = std::make_shared<SecretFlags>();
   add_secret_flags(open, *secrets);
-  r.bind(open, [secrets](Context& context) { return unseal(context, *secrets); });
+  auto slot = std::make_shared<std::string>();
+  open.add_option("--slot", *slot, "Only this slot (id, or its beginning), where PINs differ")
+      ->type_name("ID");
+  r.bind(open, [secrets, slot](Context& context) { return unseal(context, *secrets, *slot); });
   r.bind(add_sub(c, "seal", "Wipe every key from the running server's memory"), seal);
   add_slot_commands(r, c);
   add_seal_credential(r, c);
@@ -385,7 +425,10 @@ void add_seal(Registrar& r) {
       add_sub(c, "reveal-dek", "Print a model's key in hexadecimal, for escrow or forensics");
   auto model = std::make_shared<std::string>();
   show.add_option("MODEL", *model, "Name of the model")->required();
-  r.bind(show, [model](Context& context) { return reveal(context, *model); });
+  auto approvers = std::make_shared<ApproverFlags>();
+  add_approver_flag(show, *approvers);
+  r.bind(show,
+         [model, approvers](Context& context) { return reveal(context, *model, *approvers); });
 }
 
 }  // namespace holdfast::cli

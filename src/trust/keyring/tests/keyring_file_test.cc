@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "holdfast/keyring/passphrase_cost.h"
+#include "holdfast/keyring/slot_params.h"
 
 namespace holdfast::keyring {
 namespace {
@@ -80,6 +81,29 @@ TEST(KeyringFile, LimitsAndReservedFieldsAreChecked) {
   Keyring twice = sample();
   twice.slots[1].plan.id = twice.slots[0].plan.id;
   EXPECT_FALSE(decode_keyring(file_of(twice)).ok());
+}
+
+TEST(SlotParams, RegistersOfATpm) {
+  Tpm2Params params;
+  for (const std::uint32_t mask : {0u, 1u << 24, 0xffffffffu}) {
+    params.pcr_mask = mask;
+    EXPECT_EQ(decode_tpm2_params(encode_params(params)).error().code(), ErrorCode::kCorrupt);
+  }
+  params.pcr_mask = 1u << 7;
+  EXPECT_TRUE(decode_tpm2_params(encode_params(params)).ok());
+}
+
+TEST(SlotParams, ThePinsFileOfATokensUri) {
+  EXPECT_EQ(*pin_source_of("pkcs11:token=a;object=pin-source=file:/x"), "");
+  EXPECT_EQ(*pin_source_of("pkcs11:token=a?module-path=/m.so&pin-source=file:/etc/p%20q"),
+            "/etc/p q");
+  EXPECT_EQ(*pin_source_of("pkcs11:?pin-source=file:///etc/pin&x=y"), "/etc/pin");
+  EXPECT_EQ(*pin_source_of("pkcs11:?pin-source=/etc/pin"), "/etc/pin");
+  for (const char* bad :
+       {"pkcs11:?pin-source=|cat", "pkcs11:?pin-source=file:pin", "pkcs11:?pin-source=/a%0",
+        "pkcs11:?pin-source=/a%00b", "pkcs11:?pin-source="}) {
+    EXPECT_FALSE(pin_source_of(bad).ok()) << bad;
+  }
 }
 
 // A machine of which each pass takes a known time.

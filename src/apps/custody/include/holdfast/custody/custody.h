@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,10 @@ struct CustodyOptions {
   std::string credentials_dir;  // $CREDENTIALS_DIRECTORY; empty: none
   std::string credential = "holdfast.root";
   crypto::Argon2Cost cost;
+  SlotDevices devices;
   std::string program_dir;  // of holdfast-keyholder and holdfast-slot-opener
   bool share_holder = false;
+  bool dual_control = false;  // as approve() says
 
   std::string keyring_file() const;
 };
@@ -38,12 +41,18 @@ struct CustodyOptions {
 struct FactorInput {
   keyring::FactorKind kind = keyring::FactorKind::kPassphrase;
   platform::UniqueFd secret;  // passphrase or PIN; invalid: none
-  std::string hint;           // a key file's path, a credential's name, a token's URI
+  std::string hint;  // a key file's path, a credential's name, a TPM's registers (a decimal mask),
+                     // a token's URI (after "generate " where a key may be made)
 };
 struct NewSlot {
   std::string label;
   bool recovery = false;
   std::vector<FactorInput> factors;  // one, or two that open together
+};
+// A person who agrees to a change: a slot of their own, and its secret.
+struct Approver {
+  keyring::SlotId slot{};
+  crypto::Secret secret;
 };
 // Which data key give_dek() gives.
 enum class DekChoice : std::uint8_t {
@@ -100,14 +109,22 @@ class Custody {
   // Opens with slots that need no operator. kUnavailable with what to do where none opens;
   // kNotFound where there is no keyring; kCorrupt as keyring::Holder::open.
   Status ensure_open();
-  // Tries the slots that need what the operator gave. kDenied where none opens.
-  Status unseal(const AskSecret& ask);
+  // Tries the slots that need what the operator gave, or `only` one. kDenied where none opens,
+  // kUnauthenticated for a PIN that a device refused: no other device is shown it then.
+  Status unseal(const AskSecret& ask, const keyring::SlotId* only = nullptr);
   Status seal();
 
   Result<keyring::SlotId> add_slot(NewSlot slot);
   // kConflict for the last slot, and while no other slot has ever opened the keyring.
   Status remove_slot(const keyring::SlotId& slot);
   Status test_slot(const keyring::SlotId& slot, const AskSecret& ask);
+
+  // With options().dual_control, each of add_slot (once two persons have slots), remove_slot,
+  // rotate_root and reveal_dek needs this before it, and uses it up; kDenied otherwise. Two
+  // different secrets, of slots of two persons or of one that two persons open together, are tried
+  // on the keyring; recovery codes and slots that open by themselves are nobody's. kDenied. And
+  // what would leave fewer than two persons is kConflict.
+  Status approve(std::vector<Approver> approvers);
 
   // A new root key. Slots of which `ask` has no secret are lost: their plans.
   Result<std::vector<keyring::SlotPlan>> rotate_root(const AskSecret& ask);
@@ -166,9 +183,16 @@ class Custody {
   Result<Bytes> call(keyholder::Op op, const ByteWriter& body, int fd = -1);
   Status open_locked();
   Status open_by_itself();
+  Status test_locked(const Current& current, const keyring::SlotPlan& slot, const AskSecret& ask);
+  Status check_approvers(const Current& current, const keyring::SlotId& id,
+                         std::span<const Approver> approvers);
+  Status take_approval();
+  Status check_persons_left(std::span<const keyring::SlotPlan> slots) const;
   Status open_with(const Current& current, const keyring::SlotPlan& slot, const SlotKeys& keys);
-  Status collect(const keyring::SlotPlan& slot, const AskSecret& ask, SlotKeys& keys);
+  Status collect(const keyring::SlotPlan& slot, const AskSecret& ask, SlotKeys& keys,
+                 bool refused = false);
   Result<platform::UniqueFd> automatic_secret(const keyring::Factor& factor) const;
+  Result<platform::UniqueFd> private_file(const std::string& path) const;
   Result<SlotKeys> new_slot_keys() const;
   Result<SlotKeys> enrol(NewSlot& slot, keyring::SlotPlan& plan);
   Status after_open(const Current& current);
@@ -193,9 +217,14 @@ class Custody {
   keyring::KeyringStore store_;
   KeyTable table_;
   HolderClient holder_;
+  bool approved_ = false;
 };
 
-// Kinds that open without anybody at the keyboard (a TPM or token without a PIN among them).
+// Kinds that open without anybody at the keyboard (a TPM without a PIN and a token whose PIN is in
+// a file among them).
 bool opens_by_itself(const keyring::SlotPlan& slot);
+bool needs_nobody(const keyring::Factor& factor);
+// How many persons have a secret of their own that these slots ask for.
+std::size_t persons_among(std::span<const keyring::SlotPlan> slots);
 
 }  // namespace holdfast::custody

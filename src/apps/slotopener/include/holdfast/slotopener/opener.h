@@ -18,9 +18,11 @@ inline constexpr int kSecretFd = 5;
 inline constexpr std::size_t kPassphraseBytesMax = 1024;
 inline constexpr std::size_t kKeyFileBytesMax = 64 * 1024;
 
-// Arguments: "open" KIND SLOT PARAMS, or "enrol" KIND SLOT HINT; SLOT and PARAMS in hexadecimal,
-// HINT of a passphrase "MEMORY_KIB,PASSES,LANES", of a TPM "PCR_MASK", of a token its URI. The
-// reply of enrol is the factor's parameters, of open nothing; or an error. The exit status.
+// Arguments: "open" KIND SLOT PARAMS DEVICE, or "enrol" KIND SLOT HINT DEVICE; SLOT and PARAMS in
+// hexadecimal. HINT of a passphrase: "MEMORY_KIB,PASSES,LANES"; of a TPM: its mask of registers in
+// decimal; of a token: its URI, after "generate " where a key may be made. DEVICE of a TPM: how TSS
+// reaches it; of a token: "automatic" where nobody is there to correct a PIN; else empty.
+// The reply of enrol is the factor's parameters, of open nothing; or an error. The exit status.
 int run_opener(std::span<const std::string> arguments);
 
 // Instead of an opener: confines itself as those do that need no device, and makes one attempt to

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "holdfast/base/bytes.h"
 #include "holdfast/base/result.h"
@@ -39,6 +40,9 @@ struct Tpm2Params {
   Bytes public_area;   // TPM2B_PUBLIC
   Bytes private_area;  // TPM2B_PRIVATE
 };
+// At least one of the 24 registers of a PC, and no other bit.
+constexpr bool is_pcr_mask(std::uint32_t mask) { return mask != 0 && (mask >> 24) == 0; }
+
 struct Pkcs11Params {
   std::string uri;
   std::uint8_t mechanism = 2;  // 1 AES-KEY-WRAP, 2 AES-GCM
@@ -59,5 +63,9 @@ Result<Pbkdf2Params> decode_pbkdf2_params(ByteView bytes);
 Result<Tpm2Params> decode_tpm2_params(ByteView bytes);
 Result<Pkcs11Params> decode_pkcs11_params(ByteView bytes);
 Result<std::string> decode_text_params(ByteView bytes);
+
+// The file that a PKCS#11 URI names for the PIN (RFC 7512 pin-source, file: or a path), or empty.
+// kInvalidArgument where it names something else.
+Result<std::string> pin_source_of(std::string_view uri);
 
 }  // namespace holdfast::keyring
