@@ -48,13 +48,13 @@ void set_request(wire::Message& message, std::uint64_t request) {
 }
 
 // True for messages after which nothing more comes for their request.
+}  // namespace
+
 bool is_last(const wire::Message& m) {
   return std::holds_alternative<wire::ErrorReply>(m) || std::holds_alternative<wire::Finished>(m) ||
          std::holds_alternative<wire::Tokens>(m) || std::holds_alternative<wire::Text>(m) ||
          std::holds_alternative<wire::Rendered>(m) || std::holds_alternative<wire::StatsReply>(m);
 }
-
-}  // namespace
 
 Result<std::unique_ptr<EngineProcess>> EngineProcess::start(EngineProcessOptions options,
                                                             wire::ErrorReply* refusal) {

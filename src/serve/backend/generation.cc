@@ -234,6 +234,10 @@ void Generation::handle(const wire::Message& message) {
     end();
   } else if (const auto* error = std::get_if<wire::ErrorReply>(&message)) {
     fail(to_failure(*error));
+  } else if (is_last(message)) {
+    // The answer to another question: nothing follows, and nobody may wait for more.
+    fail(to_failure(wire::make_error_reply(
+        0, internal_error("the engine answered with another message than was asked for"))));
   }
 }
 

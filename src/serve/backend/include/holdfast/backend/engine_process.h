@@ -43,6 +43,9 @@ struct EngineProcessOptions {
   std::shared_ptr<platform::BusyBoard> board;
 };
 
+// No message of that request follows it, whether it fits the request or not.
+bool is_last(const wire::Message& message);
+
 // Thread-safe. Answers arrive on a thread of its own.
 class EngineProcess {
  public:
