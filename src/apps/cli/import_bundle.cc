@@ -80,33 +80,35 @@ Result<ImportedBundle> import_bundle(const Context& context, registry::Store& st
     bar.update(done, total);
     return ok_status();
   }));
-  importer::PackImport import;
-  import.publication.name = bundle.record().name;
+  importer::PackImport job;
+  job.publication.name = bundle.record().name;
   if (!name.empty()) {
-    HF_TRY_ASSIGN(import.publication.name, registry::parse_model_name(name));
+    HF_TRY_ASSIGN(job.publication.name, registry::parse_model_name(name));
   }
-  import.publication.source = bundle.record().source;
-  import.publication.variant = bundle.record().variant;
-  import.publication.facts = bundle.record().facts;
-  import.publication.provenance = provenance_of(context, bundle, path);
-  HF_TRY(apply_bundle_signature(context, bundle.header(), bundle.signature(), import.publication));
-  import.file = file.get();
-  import.offset = bundle.pack().offset;
-  import.length = bundle.pack().size;
-  import.digest = bundle.pack().digest;
-  HF_TRY_ASSIGN(import.engine_program, engine_program());
+  job.publication.source = bundle.record().source;
+  job.publication.variant = bundle.record().variant;
+  job.publication.facts = bundle.record().facts;
+  job.publication.provenance = provenance_of(context, bundle, path);
+  HF_TRY(apply_bundle_signature(context, bundle.header(), bundle.signature(), job.publication));
+  HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> signers, existing_custody(context));
+  job.sign = instance_signing(context, signers.get());
+  job.file = file.get();
+  job.offset = bundle.pack().offset;
+  job.length = bundle.pack().size;
+  job.digest = bundle.pack().digest;
+  HF_TRY_ASSIGN(job.engine_program, engine_program());
   HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> custody, sealing_custody(context));
   std::optional<HolderPackKeys> keys;
-  if (custody != nullptr) import.keys = &keys.emplace(*custody);
-  HF_TRY_ASSIGN(import.source_keys, source_keys(bundle, secrets));
-  import.on_progress = [&bar](const importer::Progress& p) {
+  if (custody != nullptr) job.keys = &keys.emplace(*custody);
+  HF_TRY_ASSIGN(job.source_keys, source_keys(bundle, secrets));
+  job.on_progress = [&bar](const importer::Progress& p) {
     bar.update(p.done_bytes, p.total_bytes);
-};
-HF_TRY_ASSIGN(importer::PackImportResult result, importer::import_pack(store, std::move(import)));
-bar.finish();
-HF_TRY(sign_if_unsigned(context, store, result.model, custody.get()));
-return ImportedBundle{std::move(result.model), to_hex(bundle.digest()), result.was_there,
-                      result.bytes_kept};
-}  // namespace holdfast::cli
+  };
+  HF_TRY_ASSIGN(importer::PackImportResult result, importer::import_pack(store, std::move(job)));
+  bar.finish();
+  HF_TRY(sign_if_unsigned(context, store, result.model, signers.get()));
+  return ImportedBundle{std::move(result.model), to_hex(bundle.digest()), result.was_there,
+                        result.bytes_kept};
+}
 
 }  // namespace holdfast::cli

@@ -91,15 +91,23 @@ Result<registry::ModelRecord> import_path(const Context& context, registry::Stor
   if (flags.on_progress) options.on_progress = flags.on_progress;
   options.cancel = flags.cancel;
   std::unique_ptr<custody::Custody> custody;
+  std::unique_ptr<custody::Custody> unsealing;
+  custody::Custody* signing_custody = nullptr;
   std::optional<HolderPackKeys> keys;
   if (!flags.unsealed) {
     HF_TRY_ASSIGN(custody, sealing_custody(context));
     HF_TRY(apply_source_signature(context, path, options.template_text.has_value(), options));
+    // Also where models are not sealed.
+    if (custody == nullptr) {
+      HF_TRY_ASSIGN(unsealing, existing_custody(context));
+    }
+    signing_custody = custody != nullptr ? custody.get() : unsealing.get();
+    options.sign = instance_signing(context, signing_custody);
   }
   if (custody != nullptr) options.keys = &keys.emplace(*custody);
   HF_TRY_ASSIGN(importer::ImportResult result, importer::import_model(store, options));
   if (was_there != nullptr) *was_there = result.was_there;
-  HF_TRY(sign_if_unsigned(context, store, result.model, custody.get()));
+  if (!flags.unsealed) HF_TRY(sign_if_unsigned(context, store, result.model, signing_custody));
   return std::move(result.model);
 }
 

@@ -55,12 +55,15 @@ Status replace_pack(const Context& context, custody::Custody& custody, registry:
   };
   HF_TRY_ASSIGN(const vault::PackHeader header, header_of(store, model));
   HF_TRY_ASSIGN(const bool ours, is_signed_here(context, model, header, custody));
-  HF_TRY_ASSIGN(registry::ModelRecord fresh,
-                importer::reseal_model(store, model, std::move(options)));
-  if (!ours) return ok_status();
-  // It was about the old pack.
   InstanceSigner signer(custody);
-  return sign_pack(store, fresh, signer, {}, true);
+  // The old signature was about the old pack.
+  if (ours) {
+    options.sign = [&signer](const crypto::Sha256Digest& pack) {
+      return pack_signature(pack, signer, {}, true);
+    };
+  }
+  const auto fresh = importer::reseal_model(store, model, std::move(options));
+  return fresh.ok() ? ok_status() : Status(fresh.error());
 }
 
 void say_sealed(const Context& context, const registry::ModelRecord& model) {

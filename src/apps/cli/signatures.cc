@@ -29,9 +29,7 @@ platform::FileSystem& real_files() {
 
 std::int64_t now_unix() { return platform::unix_seconds(platform::system_clock().wall_time()); }
 
-std::string pack_resource(const registry::ModelRecord& model) {
-  return to_hex(model.pack) + ".hfc";
-}
+std::string pack_resource(const crypto::Sha256Digest& pack) { return to_hex(pack) + ".hfc"; }
 
 // A statement about a pack, not about the files that it was made from.
 bool is_about_pack(const signing::Statement& statement) {
@@ -221,28 +219,35 @@ Result<signing::PublicKey> InstanceSigner::public_key() {
   return signing::PublicKey::from_spki(spki);
 }
 
-Status sign_pack(registry::Store& store, registry::ModelRecord& model, signing::Signer& signer,
-                 std::span<const Bytes> certificates, bool instance) {
+Result<json::Object> pack_signature(const crypto::Sha256Digest& pack, signing::Signer& signer,
+                                    std::span<const Bytes> certificates, bool instance) {
   signing::Statement statement;
-  statement.model = model.name.full();
-  statement.resources = {{pack_resource(model), model.pack}};
+  statement.model = to_hex(pack);
+  statement.resources = {{pack_resource(pack), pack}};
   statement.root = signing::root_digest(statement.resources);
   HF_TRY_ASSIGN(const std::string bundle, signing::sign_statement(statement, signer, certificates));
   HF_TRY_ASSIGN(const signing::PublicKey key, signer.public_key());
   const signing::Verified by{"key " + to_hex(key.id()).substr(0, 12), key.id()};
-  json::Object stored = stored_signature(bundle, statement, by, instance);
-  HF_TRY(store.set_signature(model, stored));
-  model.others.set("signature", std::move(stored));
-  return ok_status();
+  return stored_signature(bundle, statement, by, instance);
+}
+
+importer::SignPack instance_signing(const Context& context, custody::Custody* custody) {
+  if (custody == nullptr || context.settings.text(Setting::policy_signatures) != "require")
+    return {};
+  return [custody](const crypto::Sha256Digest& pack) -> Result<json::Object> {
+    InstanceSigner signer(*custody);
+    return pack_signature(pack, signer, {}, true);
+  };
 }
 
 Status sign_if_unsigned(const Context& context, registry::Store& store,
                         registry::ModelRecord& model, custody::Custody* custody) {
-  const std::string& policy = context.settings.text(Setting::policy_signatures);
-  if (custody == nullptr || policy != "require" || model.others.contains("signature"))
-    return ok_status();
-  InstanceSigner signer(*custody);
-  return sign_pack(store, model, signer, {}, true);
+  const importer::SignPack sign = instance_signing(context, custody);
+  if (!sign || model.others.contains("signature")) return ok_status();
+  HF_TRY_ASSIGN(json::Object signature, sign(model.pack));
+  HF_TRY(store.set_signature(model, signature));
+  model.others.set("signature", std::move(signature));
+  return ok_status();
 }
 
 Status sign_models_of_before(const Context& context, custody::Custody& custody) {

@@ -45,15 +45,16 @@ Result<signing::Verified> verify_bundle_signature(const signing::Trust& trust,
                                                   ByteView signature);
 // What was imported before there was a keyring: signs each of these models, and says how many.
 Status sign_models_of_before(const Context& context, custody::Custody& custody);
-// After an import: signs what nobody has signed with this instance's own key, where policy and
-// keyring want it.
+// Signs new packs with this instance's own key before they are published, where policy and keyring
+// want that; else empty. `custody` (nullptr: there is no keyring) outlives it.
+importer::SignPack instance_signing(const Context& context, custody::Custody* custody);
+// Signs a model of the store that nobody has signed, as instance_signing would have.
 Status sign_if_unsigned(const Context& context, registry::Store& store,
                         registry::ModelRecord& model, custody::Custody* custody);
 
-// A statement about the pack itself, signed by `signer` with an optional chain; it becomes the
-// model's signature.
-Status sign_pack(registry::Store& store, registry::ModelRecord& model, signing::Signer& signer,
-                 std::span<const Bytes> certificates, bool instance);
+// A statement about a pack, signed by `signer` with an optional chain: the manifest's `signature`.
+Result<json::Object> pack_signature(const crypto::Sha256Digest& pack, signing::Signer& signer,
+                                    std::span<const Bytes> certificates, bool instance);
 // By the key that the key holder has for models that arrive unsigned. `custody` outlives it.
 class InstanceSigner final : public signing::Signer {
  public:

@@ -72,6 +72,10 @@ Result<PackImportResult> import_pack(registry::Store& store, PackImport import) 
     return std::move(sealed).error();
   }
   const ResealResult& result = *sealed;
+  if (import.sign && !p.others.contains("signature")) {
+    HF_TRY_ASSIGN(json::Object signature, import.sign(result.pack));
+    p.others.set("signature", std::move(signature));
+  }
   HF_TRY_ASSIGN(registry::ModelRecord record, store.publish(std::move(staging), std::move(p)));
   if (record.pack != result.pack) return internal_error("the pack is not the one announced");
   return PackImportResult{std::move(record), false, result.bytes_kept};

@@ -270,10 +270,15 @@ Result<ImportResult> Import::convert_and_publish(const registry::ModelName& name
   if (!converted.ok()) return about_file(converted.error());
   if (Status same = check_unchanged(); !same.ok()) return about_file(same.error());
   report("finishing", 0, 0);
+  json::Object others = options_.others;
+  if (options_.sign && !others.contains("signature")) {
+    HF_TRY_ASSIGN(json::Object signature, options_.sign(converted->pack));
+    others.set("signature", std::move(signature));
+  }
   HF_TRY_ASSIGN(
       registry::ModelRecord record,
       store_.publish(std::move(staging), {name, source_, variant(), converted->facts,
-                                          options_.stage, options_.provenance, options_.others}));
+                                          options_.stage, options_.provenance, std::move(others)}));
   remember_digests();
   if (record.pack != converted->pack) return internal_error("the pack is not the one announced");
   return ImportResult{std::move(record), false};

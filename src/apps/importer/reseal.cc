@@ -47,11 +47,16 @@ Result<registry::ModelRecord> reseal_model(registry::Store& store,
   HF_TRY_ASSIGN(auto staging, store.stage(model.source, pack->size()));
   HF_TRY_ASSIGN(const crypto::Sha256Digest digest,
                 reseal_in_child(*pack, staging->file(), options, header.model_id));
+  json::Object others = model.others;
+  if (options.sign) {
+    HF_TRY_ASSIGN(json::Object signature, options.sign(digest));
+    others.set("signature", std::move(signature));
+  }
   HF_TRY_ASSIGN(registry::ModelRecord record,
                 store.publish(std::move(staging),
                               {model.name, model.source,
                                sealed_variant(model.variant, options.keys != nullptr), model.facts,
-                               model.stage, model.provenance, model.others}));
+                               model.stage, model.provenance, std::move(others)}));
   if (record.pack != digest) return internal_error("the pack is not the one announced");
   for (const registry::ModelName& name : aliases) {
     const auto renamed = store.add_name(record, name);

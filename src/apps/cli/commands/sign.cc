@@ -106,11 +106,12 @@ Status sign_model(Context& context, const SignFlags& flags) {
   if (!flags.output.empty() || !flags.ignore.empty() || flags.model_version != 0)
     return invalid_argument("those flags are for files and folders");
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
-  HF_TRY_ASSIGN(registry::ModelRecord model, store->resolve(flags.target));
+  HF_TRY_ASSIGN(const registry::ModelRecord model, store->resolve(flags.target));
+  json::Object signature;
   if (!flags.key.empty()) {
     HF_TRY_ASSIGN(signing::PemSigner signer, signer_of(flags.key));
     HF_TRY_ASSIGN(const std::vector<Bytes> chain, chain_of(flags.cert));
-    HF_TRY(sign_pack(*store, model, signer, chain, false));
+    HF_TRY_ASSIGN(signature, pack_signature(model.pack, signer, chain, false));
   } else {
     HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> custody, existing_custody(context));
     if (custody == nullptr) {
@@ -118,8 +119,9 @@ Status sign_model(Context& context, const SignFlags& flags) {
           .with_hint("--key KEY.pem, or holdfast seal slot add makes a keyring");
     }
     InstanceSigner signer(*custody);
-    HF_TRY(sign_pack(*store, model, signer, {}, true));
+    HF_TRY_ASSIGN(signature, pack_signature(model.pack, signer, {}, true));
   }
+  HF_TRY(store->set_signature(model, signature));
   if (context.json()) {
     print_json_line(json::Object{{"status", "success"}, {"model", model.name.full()}});
   } else {

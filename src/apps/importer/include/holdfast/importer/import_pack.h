@@ -26,6 +26,7 @@ struct PackImport {
   // What the manifest will say. The variant is that of the pack as it is; whether it is sealed is
   // put right.
   registry::Publication publication;
+  SignPack sign;               // as ImportOptions
   std::string engine_program;  // as ImportOptions
   std::function<void(const Progress&)> on_progress;
   const std::atomic<bool>* cancel = nullptr;

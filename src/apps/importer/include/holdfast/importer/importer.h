@@ -41,6 +41,10 @@ class PackKeys {
   virtual Result<NewKey> new_key(const vault::ModelId& model_id) = 0;
 };
 
+// The manifest's member `signature` for a pack of that address, made before the pack is published:
+// no name ever points to a pack that still lacks it.
+using SignPack = std::function<Result<json::Object>(const crypto::Sha256Digest& pack)>;
+
 // A publisher's signature over the files, which the caller has verified.
 struct SourceSignature {
   crypto::Sha256Digest root{};
@@ -74,6 +78,7 @@ struct ImportOptions {
   // published is kCorrupt: what was checked is what is converted.
   std::function<Status(const std::map<std::string, crypto::Sha256Digest>&)> check_files;
   json::Object others;  // further members of the manifest
+  SignPack sign;        // where `others` has no signature; empty: nobody signs
   // Called from the importing thread, at most some ten times a second.
   std::function<void(const Progress&)> on_progress;
   // Set from elsewhere (a signal handler) to end the import with kCancelled.

@@ -16,6 +16,7 @@ struct ResealOptions {
   platform::UniqueFd source_keys;
   // Where the new pack's key comes from; null: it will not be sealed.
   PackKeys* keys = nullptr;
+  SignPack sign;               // replaces the model's signature; empty: it stays
   std::string engine_program;  // as ImportOptions
   std::function<void(std::uint64_t done, std::uint64_t total)> on_progress;
   const std::atomic<bool>* cancel = nullptr;  // set from elsewhere to end with kCancelled
