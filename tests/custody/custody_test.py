@@ -158,6 +158,28 @@ class Seal(harness.Bare):
         self.ok(["key", "create"])
         self.assertFalse(os.path.exists(pepper))
 
+    def test_a_removed_models_key_goes_with_its_last_pack(self):
+        tiny = os.path.join(here, "..", "golden", "tiny")
+        self.environment["XDG_CONFIG_HOME"] = os.path.join(self.root, "config")
+        self.ok(["seal", "slot", "add", "--kind", "file"])
+        self.ok(["import", os.path.join(tiny, "gemma3.gguf"), "--name", "a"])
+        self.ok(["import", os.path.join(tiny, "gemma2.gguf"), "--name", "b"])
+        self.ok(["cp", "a", "again"])
+        database = os.path.join(self.data, "state.db")
+        self.assertEqual(len(rows(database, "dek.weights")), 2)
+        self.ok(["rm", "a", "-y"])
+        self.assertEqual(len(rows(database, "dek.weights")), 2)
+        gone = rows(database, "dek.weights")
+        self.ok(["rm", "again", "-y"])
+        left = rows(database, "dek.weights")
+        self.assertEqual(len(left), 1)
+        blob, = {b for _, _, b in gone} - {b for _, _, b in left}
+        for name in os.listdir(self.data):
+            path = os.path.join(self.data, name)
+            if os.path.isfile(path):
+                self.assertNotIn(blob, Path(path).read_bytes(), name)
+        self.ok(["verify", "b"])
+
     def test_a_credential_of_an_upstream_in_the_keyring(self):
         self.environment["XDG_CONFIG_HOME"] = os.path.join(self.root, "config")
         self.fails(3, ["seal", "credential", "put", "cloud", "--file", "-"], "no keyring", stdin="k\n")

@@ -209,6 +209,20 @@ Status show_bom(Context& context, const std::string& name, bool loaded) {
   return ok_status();
 }
 
+// The model's key goes with its last pack: copies of the pack that lie elsewhere open no more.
+Status forget_key(const Context& context, const registry::Store& store,
+                  const vault::PackHeader& removed) {
+  HF_TRY_ASSIGN(const registry::Listing listing, store.list());
+  for (const registry::ModelRecord& other : listing.models) {
+    const auto header = header_of(store, other);
+    // One that cannot be read may need the key.
+    if (!header.ok() || header->model_id == removed.model_id) return ok_status();
+  }
+  if (!listing.damaged.empty()) return ok_status();
+  HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> custody, existing_custody(context));
+  return custody == nullptr ? ok_status() : custody->forget_dek(removed.model_id);
+}
+
 Status remove(Context& context, const std::vector<std::string>& names) {
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
   for (const std::string& name : names) {
@@ -219,7 +233,9 @@ Status remove(Context& context, const std::vector<std::string>& names) {
                                        format_bytes(model.size_bytes) + " of weights?"
                                  : "remove the name " + model.name.shown() +
                                        "? (the weights stay: they have another name)"));
+    const auto header = header_of(*store, model);
     HF_TRY(store->remove(model.name.full()));
+    if (header.ok() && header->seal) HF_TRY(forget_key(context, *store, *header));
     print((context.flags.quiet ? "" : "removed ") + model.name.shown() + "\n");
   }
   return ok_status();
