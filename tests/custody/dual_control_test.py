@@ -107,6 +107,10 @@ class DualControl(harness.Bare):
         self.fails(4, ["seal", "reveal-dek", "smol", "-y", *ON], "dual control is on")
         out = self.ok(["seal", "reveal-dek", "smol", "-y", *self.by((self.anna, "anna"), (self.bert, "bert"))])
         self.assertRegex(out.stdout, r"^[0-9a-f]{64}\n$")
+        # A bundle takes the key along as well.
+        export = ["export", "smol", "-o", os.path.join(self.root, "smol.tar"), "--passphrase-file", self.file("way", "on the way")]
+        self.fails(4, [*export, *ON], "dual control is on")
+        self.ok([*export, *self.by((self.anna, "anna"), (self.bert, "bert"))])
 
     @unittest.skipUnless(devices.have_tpm(), "needs swtpm and tpm2-tools")
     def test_a_person_with_a_pin_in_a_tpm(self):

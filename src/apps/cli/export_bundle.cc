@@ -23,8 +23,9 @@ constexpr std::size_t kPassphraseBytesMax = 1024;
 
 // Seals the pack's key under the passphrase; slots of this instance stay at home.
 Status add_transport_key(const Context& context, OperatorSecrets& secrets,
-                         bundle::BundleInput& input) {
+                         const ApproverFlags& approvers, bundle::BundleInput& input) {
   HF_TRY_ASSIGN(const std::unique_ptr<custody::Custody> custody, open_custody(context));
+  HF_TRY(approve(*custody, approvers));
   HF_TRY_ASSIGN(const crypto::Secret dek, custody->reveal_pack_dek(input.header));
   HF_TRY_ASSIGN(const platform::UniqueFd fd, secrets.new_passphrase(0));
   HF_TRY_ASSIGN(const crypto::Secret passphrase, read_passphrase(fd.get()));
@@ -81,7 +82,7 @@ Result<Exported> export_bundle(const Context& context, const ExportFlags& flags)
   input.pack = file.get();
   input.header = pack.header();
   OperatorSecrets secrets(flags.secrets);
-  if (pack.sealed()) HF_TRY(add_transport_key(context, secrets, input));
+  if (pack.sealed()) HF_TRY(add_transport_key(context, secrets, flags.approvers, input));
   HF_TRY(fill_documents(context, pack, input));
   Progress bar(context, "exporting " + input.record.name.shown());
   HF_TRY_ASSIGN(const crypto::Sha256Digest digest,

@@ -13,7 +13,8 @@ namespace holdfast::cli {
 struct ExportFlags {
   std::string model;
   std::string output;
-  SecretFlags secrets;  // the first passphrase opens the bundle
+  SecretFlags secrets;      // the first passphrase opens the bundle
+  ApproverFlags approvers;  // of a sealed model, whose key leaves the keyring
 };
 
 struct Exported {

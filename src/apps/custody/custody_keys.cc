@@ -243,6 +243,7 @@ Result<crypto::Secret> Custody::reveal_dek(const vault::ModelId& model) {
 Result<crypto::Secret> Custody::reveal_pack_dek(const vault::PackHeader& header) {
   const std::lock_guard guard(mutex_);
   HF_TRY(open_locked());
+  HF_TRY(take_approval());
   HF_TRY_ASSIGN(const std::vector<Bytes> candidates, dek_candidates(header));
   for (const Bytes& blob : candidates) {
     auto dek = reveal_blob(header.model_id, blob);

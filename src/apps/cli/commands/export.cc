@@ -16,6 +16,7 @@ void add_export(Registrar& r) {
   c.add_option("--passphrase-file", flags->secrets.passphrase_files,
                "File with the passphrase that opens it at the other site (- is standard input)")
       ->type_name("FILE");
+  add_approver_flag(c, flags->approvers);
   auto plain = std::make_shared<bool>(false);
   c.add_flag("--plain", *plain, "Answers why there is no GGUF to be had from the store");
   r.bind(c, [flags, plain](Context& context) -> Status {

@@ -335,13 +335,6 @@ void add_secret_flags(CLI::App& c, SecretFlags& flags) {
       ->type_name("FILE");
 }
 
-void add_approver_flag(CLI::App& c, ApproverFlags& flags) {
-  c.add_option("--approver", flags,
-               "A person who approves (policy.dual_control): their slot, and the file with its "
-               "secret (- is standard input; none: asks); twice")
-      ->type_name("SLOT[=FILE]");
-}
-
 void add_slot_commands(Registrar& r, CLI::App& parent) {
   CLI::App& slot = add_sub(parent, "slot", "Slots, each of which opens the keyring: add, rm, test");
   CLI::App& add = add_sub(slot, "add", "Add a slot; without a keyring, make one");

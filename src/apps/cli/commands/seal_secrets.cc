@@ -89,6 +89,13 @@ Result<std::vector<custody::Approver>> read_approvers(custody::Custody& c,
   return approvers;
 }
 
+void add_approver_flag(CLI::App& c, ApproverFlags& flags) {
+  c.add_option("--approver", flags,
+               "A person who approves (policy.dual_control): their slot, and the file with its "
+               "secret (- is standard input; none: asks); twice")
+      ->type_name("SLOT[=FILE]");
+}
+
 Status approve(custody::Custody& c, const ApproverFlags& flags) {
   if (flags.empty()) return ok_status();
   HF_TRY_ASSIGN(std::vector<custody::Approver> approvers, read_approvers(c, flags));

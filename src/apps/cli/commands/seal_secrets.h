@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "../command.h"
 #include "holdfast/crypto/secret.h"
 #include "holdfast/custody/custody.h"
 
@@ -31,6 +32,8 @@ Result<std::vector<custody::Approver>> read_approvers(custody::Custody& c,
 // The persons of --approver agree to the change that follows. Nothing where none is given: the
 // change itself is refused then, where it needs any.
 Status approve(custody::Custody& c, const ApproverFlags& flags);
+// Adds `--approver` to a command that needs two persons under dual control.
+void add_approver_flag(CLI::App& c, ApproverFlags& flags);
 
 // Owner: the command. Thread-compatible. `flags` outlives it.
 class OperatorSecrets {

@@ -120,10 +120,10 @@ class Custody {
   Status test_slot(const keyring::SlotId& slot, const AskSecret& ask);
 
   // With options().dual_control, each of add_slot (once two persons have slots), remove_slot,
-  // rotate_root and reveal_dek needs this before it, and uses it up; kDenied otherwise. Two
-  // different secrets, of slots of two persons or of one that two persons open together, are tried
-  // on the keyring; recovery codes and slots that open by themselves are nobody's. kDenied. And
-  // what would leave fewer than two persons is kConflict.
+  // rotate_root, reveal_dek and reveal_pack_dek needs this before it, and uses it up; kDenied
+  // otherwise. Two different secrets, of slots of two persons or of one that two persons open
+  // together, are tried on the keyring; recovery codes and slots that open by themselves are
+  // nobody's. kDenied. And what would leave fewer than two persons is kConflict.
   Status approve(std::vector<Approver> approvers);
 
   // A new root key. Slots of which `ask` has no secret are lost: their plans.
