@@ -25,13 +25,6 @@ class DualControl(harness.Bare):
         self.anna = self.add("--kind", "passphrase", "--passphrase-file", self.files["anna"])
         self.bert = self.add("--kind", "passphrase", "--passphrase-file", self.files["bert"])
 
-    def file(self, name, text):
-        path = os.path.join(self.root, name)
-        with open(path, "w") as f:
-            f.write(text + "\n")
-        os.chmod(path, 0o600)
-        return path
-
     def add(self, *arguments, settings=ON):
         return json.loads(self.ok(["seal", "slot", "add", "--json", *CHEAP, *settings, *arguments]).stdout)["id"]
 

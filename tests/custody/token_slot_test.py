@@ -43,13 +43,6 @@ class TokenSlots(harness.Bare):
         self.pin = self.file("pin", self.token.PIN)
         self.wrong = self.file("wrong", "0000-wrong")
 
-    def file(self, name, text):
-        path = os.path.join(self.root, name)
-        with open(path, "w") as f:
-            f.write(text + "\n")
-        os.chmod(path, 0o600)
-        return path
-
     @classmethod
     def session(cls, rw=False):
         cls.module.reinitialize()

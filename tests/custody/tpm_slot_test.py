@@ -25,13 +25,6 @@ class TpmSlots(harness.Bare):
         self.addCleanup(self.tpm.close)
         self.environment["HOLDFAST_TCTI"] = self.tpm.tcti
 
-    def file(self, name, text):
-        path = os.path.join(self.root, name)
-        with open(path, "w") as f:
-            f.write(text + "\n")
-        os.chmod(path, 0o600)
-        return path
-
     def add(self, *arguments):
         return json.loads(self.ok(["seal", "slot", "add", "--json", *CHEAP, *arguments]).stdout)["id"]
 

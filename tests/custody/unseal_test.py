@@ -23,13 +23,6 @@ class Unseal(harness.Bare):
         self.environment["XDG_CONFIG_HOME"] = os.path.join(self.root, "config")
         self.path = os.path.join(self.data, "keyring.hfk")
 
-    def file(self, name, text):
-        path = os.path.join(self.root, name)
-        with open(path, "w") as f:
-            f.write(text + "\n")
-        os.chmod(path, 0o600)
-        return path
-
     def add(self, *arguments):
         return json.loads(self.ok(["seal", "slot", "add", "--json", *CHEAP, *arguments]).stdout)["id"]
 

@@ -49,6 +49,14 @@ class Bare(unittest.TestCase):
         return subprocess.run([HOLDFAST, *arguments], capture_output=True, text=True,
                               env=cls.environment | (env or {}), **options)
 
+    def file(self, name, text):
+        """A file of one line that its owner alone may read, for passphrases and PINs."""
+        path = os.path.join(self.root, name)
+        with open(path, "w") as f:
+            f.write(text + "\n")
+        os.chmod(path, 0o600)
+        return path
+
     def ok(self, arguments, **options):
         done = self.run_(arguments, **options)
         self.assertEqual(done.returncode, 0, f"{arguments}: {done.stderr}")

@@ -8,23 +8,13 @@
 #include <openssl/param_build.h>
 #include <openssl/x509.h>
 
-#include <memory>
-
 #include "holdfast/base/check.h"
 #include "holdfast/crypto/kdf.h"
+#include "holdfast/crypto/openssl_owned.h"
 
 namespace holdfast::crypto {
 namespace {
 
-template <auto kFree>
-struct Deleter {
-  template <typename T>
-  void operator()(T* p) const {
-    kFree(p);
-  }
-};
-template <typename T, auto kFree>
-using Owned = std::unique_ptr<T, Deleter<kFree>>;
 using Number = Owned<BIGNUM, BN_clear_free>;
 using Group = Owned<EC_GROUP, EC_GROUP_free>;
 using Point = Owned<EC_POINT, EC_POINT_clear_free>;

@@ -3,22 +3,14 @@
 
 #include <openssl/bio.h>
 
-#include <memory>
 #include <string_view>
 
 #include "holdfast/base/check.h"
+#include "holdfast/crypto/openssl_owned.h"
 
 namespace holdfast::signing {
 
-template <auto kFree>
-struct Deleter {
-  template <typename T>
-  void operator()(T* p) const {
-    kFree(p);
-  }
-};
-template <typename T, auto kFree>
-using Owned = std::unique_ptr<T, Deleter<kFree>>;
+using crypto::Owned;
 
 // Reads `text`, which outlives it.
 inline Owned<BIO, BIO_free> memory_bio(std::string_view text) {
