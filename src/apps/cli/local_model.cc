@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -53,6 +54,15 @@ Status check_stage(const registry::ModelRecord& model) {
   if (model.stage != registry::Stage::kRetired) return ok_status();
   return Error(ErrorCode::kDenied, "the model \"" + model.name.shown() + "\" is retired")
       .with_hint("holdfast policy stage " + model.name.shown() + " production");
+}
+
+std::vector<registry::ModelRecord> one_per_pack(const std::vector<registry::ModelRecord>& models) {
+  std::vector<registry::ModelRecord> out;
+  for (const registry::ModelRecord& m : models) {
+    const auto same = [&](const registry::ModelRecord& known) { return known.pack == m.pack; };
+    if (std::none_of(out.begin(), out.end(), same)) out.push_back(m);
+  }
+  return out;
 }
 
 Result<std::string> template_text(const std::string& name_or_file) {

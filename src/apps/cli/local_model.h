@@ -24,6 +24,8 @@ bool looks_like_path(const std::string& model);
 
 // kDenied for a retired model, which is kept but not used.
 Status check_stage(const registry::ModelRecord& model);
+// One record for each pack, whatever names it has.
+std::vector<registry::ModelRecord> one_per_pack(const std::vector<registry::ModelRecord>& models);
 
 struct ImportFlags {
   std::string name;  // empty: from the file's name

@@ -1,7 +1,5 @@
 #include "reseal.h"
 
-#include <algorithm>
-
 #include "engine_config.h"
 #include "holdfast/importer/reseal.h"
 #include "keyring.h"
@@ -12,16 +10,6 @@
 namespace holdfast::cli {
 
 namespace {
-
-// One record for each pack, whatever names it has.
-std::vector<registry::ModelRecord> packs_of(const std::vector<registry::ModelRecord>& models) {
-  std::vector<registry::ModelRecord> out;
-  for (const registry::ModelRecord& m : models) {
-    const auto same = [&](const registry::ModelRecord& known) { return known.pack == m.pack; };
-    if (std::none_of(out.begin(), out.end(), same)) out.push_back(m);
-  }
-  return out;
-}
 
 // Whether the new pack gets this instance's signature: the old one had it, or had none while
 // policy.signatures wants one. A publisher's over the files stays as it is. kCorrupt for one that
@@ -90,7 +78,7 @@ Status reseal(const Context& context, const std::vector<std::string>& models) {
     wanted = std::move(listing.models);
   }
   HolderPackKeys keys(*custody);
-  for (const registry::ModelRecord& model : packs_of(wanted)) {
+  for (const registry::ModelRecord& model : one_per_pack(wanted)) {
     HF_TRY_ASSIGN(const vault::PackHeader header, header_of(*store, model));
     if (header.seal) continue;
     HF_TRY(replace_pack(context, *custody, *store, model, keys));
@@ -112,7 +100,7 @@ Status rotate_dek(const Context& context, const std::string& name) {
   }
   HF_TRY_ASSIGN(const registry::Listing listing, store->list());
   HolderPackKeys keys(*custody, custody::DekChoice::kNext);
-  for (const registry::ModelRecord& other : packs_of(listing.models)) {
+  for (const registry::ModelRecord& other : one_per_pack(listing.models)) {
     HF_TRY_ASSIGN(const vault::PackHeader other_header, header_of(*store, other));
     if (!other_header.seal || other_header.model_id != header.model_id) continue;
     HF_TRY(replace_pack(context, *custody, *store, other, keys));
@@ -126,7 +114,7 @@ Result<std::size_t> rotate_kek(const Context& context, custody::Custody& custody
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
   HF_TRY_ASSIGN(const registry::Listing listing, store->list());
   std::vector<custody::PackToRenew> packs;
-  for (const registry::ModelRecord& model : packs_of(listing.models)) {
+  for (const registry::ModelRecord& model : one_per_pack(listing.models)) {
     const auto header = header_of(*store, model);
     if (!header.ok() || !header->seal) continue;
     packs.push_back({model.name.shown(), *header, [&store, model](const vault::WrapSlots& slots) {

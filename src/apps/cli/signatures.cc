@@ -7,6 +7,7 @@
 #include "holdfast/platform/clock.h"
 #include "holdfast/platform/file.h"
 #include "holdfast/platform/filesystem.h"
+#include "holdfast/registry/manifest.h"
 #include "holdfast/signing/bundle.h"
 #include "holdfast/signing/tree.h"
 #include "keyring.h"
@@ -94,14 +95,12 @@ Result<signing::Trust> configured_trust(const config::Settings& settings) {
     HF_TRY(signing::add_trusted(trust, pem).context("policy.trust_keys: " + path));
   }
   for (const std::string& hex : settings.list(Setting::policy_revoked)) {
-    const auto bytes = from_hex(hex);
-    crypto::Sha256Digest id;
-    if (!bytes.ok() || bytes->size() != id.size()) {
+    const auto id = registry::digest_from_hex(hex);
+    if (!id.ok()) {
       return invalid_argument("policy.revoked: '" + hex + "' is no SHA-256 in hexadecimal")
           .with_hint("openssl ec -pubin -in KEY.pem -outform DER | sha256sum");
     }
-    std::copy(bytes->begin(), bytes->end(), id.begin());
-    trust.revoked.push_back(id);
+    trust.revoked.push_back(*id);
   }
   return trust;
 }
@@ -143,8 +142,7 @@ Result<FoundBundle> read_bundle(const std::string& path, const std::string& root
 
 Result<signing::Verified> verify_bundle_signature(const signing::Trust& trust,
                                                   const vault::PackHeader& header,
-                                                  ByteView signature) {
-  HF_TRY_ASSIGN(const signing::Bundle bundle, signing::decode_bundle(as_string_view(signature)));
+                                                  const signing::Bundle& bundle) {
   HF_TRY_ASSIGN(const signing::Verified by, signing::verify_signature(bundle, trust, now_unix()));
   if (bundle.statement.root != header.oms_root)
     return corrupt("the signature is that of another model");
@@ -161,15 +159,16 @@ Status apply_bundle_signature(const Context& context, const vault::PackHeader& h
     return corrupt("no publisher signed the model, and policy.signatures is \"publisher\"");
   }
   HF_TRY_ASSIGN(const signing::Trust trust, configured_trust(context.settings));
-  const auto by = verify_bundle_signature(trust, header, signature);
+  const std::string text(as_string_view(signature));
+  const auto bundle = signing::decode_bundle(text);
+  const auto by = bundle.ok() ? verify_bundle_signature(trust, header, *bundle)
+                              : Result<signing::Verified>(bundle.error());
   if (!by.ok()) {
     if (policy != "warn") return by.error();
     notice(context, "warning: " + by.error().client_message());
     return ok_status();
   }
-  HF_TRY_ASSIGN(const signing::Bundle bundle, signing::decode_bundle(as_string_view(signature)));
-  publication.others.set("signature", stored_signature(std::string(as_string_view(signature)),
-                                                       bundle.statement, *by, false));
+  publication.others.set("signature", stored_signature(text, bundle->statement, *by, false));
   return ok_status();
 }
 
@@ -227,7 +226,7 @@ Result<json::Object> pack_signature(const crypto::Sha256Digest& pack, signing::S
   statement.root = signing::root_digest(statement.resources);
   HF_TRY_ASSIGN(const std::string bundle, signing::sign_statement(statement, signer, certificates));
   HF_TRY_ASSIGN(const signing::PublicKey key, signer.public_key());
-  const signing::Verified by{"key " + to_hex(key.id()).substr(0, 12), key.id()};
+  const signing::Verified by{signing::key_name(key.id()), key.id()};
   return stored_signature(bundle, statement, by, instance);
 }
 
@@ -253,9 +252,9 @@ Status sign_if_unsigned(const Context& context, registry::Store& store,
 Status sign_models_of_before(const Context& context, custody::Custody& custody) {
   if (context.settings.text(Setting::policy_signatures) != "require") return ok_status();
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
-  HF_TRY_ASSIGN(registry::Listing listing, store->list());
+  HF_TRY_ASSIGN(const registry::Listing listing, store->list());
   std::size_t n = 0;
-  for (registry::ModelRecord& model : listing.models) {
+  for (registry::ModelRecord& model : one_per_pack(listing.models)) {
     if (model.others.contains("signature")) continue;
     HF_TRY(sign_if_unsigned(context, *store, model, &custody));
     ++n;

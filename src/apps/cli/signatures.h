@@ -42,7 +42,7 @@ Status apply_bundle_signature(const Context& context, const vault::PackHeader& h
 // A publisher's signature that came with a pack of that header.
 Result<signing::Verified> verify_bundle_signature(const signing::Trust& trust,
                                                   const vault::PackHeader& header,
-                                                  ByteView signature);
+                                                  const signing::Bundle& bundle);
 // What was imported before there was a keyring: signs each of these models, and says how many.
 Status sign_models_of_before(const Context& context, custody::Custody& custody);
 // Signs new packs with this instance's own key before they are published, where policy and keyring

@@ -1,9 +1,8 @@
 #include "holdfast/importer/import_pack.h"
 
-#include "child_run.h"
 #include "holdfast/platform/clock.h"
 #include "holdfast/vault/pack_format.h"
-#include "reseal_protocol.h"
+#include "seal_run.h"
 #include "seal_variant.h"
 
 namespace holdfast::importer {
@@ -25,22 +24,12 @@ Result<std::unique_ptr<registry::Staging>> stage_or_wait(registry::Store& store,
 
 Result<ResealResult> seal_in_child(const PackImport& import, const platform::OpenFile& out) {
   ResealRequest request;
-  request.source_sealed = import.source_keys.valid();
   request.range = {import.offset, import.length};
-  PackKeys::NewKey key;
-  if (import.keys != nullptr) {
-    HF_TRY_ASSIGN(key, import.keys->new_key(vault::pack_model_id(import.publication.source)));
-    request.created = now_unix_seconds();
-    request.work = import.digest;
-  }
+  if (import.keys != nullptr) request.work = import.digest;
   ChildRun run;
   run.program = import.engine_program;
-  run.mode = "reseal";
   run.inputs = {import.file->fd()};
-  run.output = out.fd();
-  run.key = key.message.get();
   run.source_keys = import.source_keys.get();
-  run.request_json = encode_reseal_request(request);
   run.name = "import";
   run.cancel = import.cancel;
   if (import.on_progress) {
@@ -48,10 +37,8 @@ Result<ResealResult> seal_in_child(const PackImport& import, const platform::Ope
       import.on_progress({"sealing", done, total});
     };
   }
-  HF_TRY_ASSIGN(const std::string text, run_child(run));
-  HF_TRY_ASSIGN(const ResealResult result, decode_reseal_result(text));
-  if (import.keys != nullptr) HF_TRY(fill_first_slot(out, key.slot));
-  return result;
+  return run_seal_child(std::move(run), std::move(request), import.keys,
+                        vault::pack_model_id(import.publication.source), out);
 }
 
 }  // namespace

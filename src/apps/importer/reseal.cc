@@ -1,8 +1,7 @@
 #include "holdfast/importer/reseal.h"
 
-#include "child_run.h"
 #include "holdfast/vault/pack_reader.h"
-#include "reseal_protocol.h"
+#include "seal_run.h"
 #include "seal_variant.h"
 
 namespace holdfast::importer {
@@ -12,27 +11,15 @@ Result<crypto::Sha256Digest> reseal_in_child(const platform::OpenFile& pack,
                                              const platform::OpenFile& out,
                                              const ResealOptions& options,
                                              const vault::ModelId& model_id) {
-  ResealRequest request;
-  request.source_sealed = options.source_keys.valid();
-  PackKeys::NewKey key;
-  if (options.keys != nullptr) {
-    HF_TRY_ASSIGN(key, options.keys->new_key(model_id));
-    request.created = now_unix_seconds();
-  }
   ChildRun run;
   run.program = options.engine_program;
-  run.mode = "reseal";
   run.inputs = {pack.fd()};
-  run.output = out.fd();
-  run.key = key.message.get();
   run.source_keys = options.source_keys.get();
-  run.request_json = encode_reseal_request(request);
   run.name = "sealing";
   run.cancel = options.cancel;
   run.on_progress = options.on_progress;
-  HF_TRY_ASSIGN(const std::string text, run_child(run));
-  HF_TRY_ASSIGN(const ResealResult result, decode_reseal_result(text));
-  if (options.keys != nullptr) HF_TRY(fill_first_slot(out, key.slot));
+  HF_TRY_ASSIGN(const ResealResult result,
+                run_seal_child(std::move(run), {}, options.keys, model_id, out));
   return result.pack;
 }
 

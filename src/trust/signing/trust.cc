@@ -12,8 +12,7 @@ bool is_revoked(const Trust& trust, const crypto::Sha256Digest& id) {
 }
 
 Error revoked(const crypto::Sha256Digest& id) {
-  return corrupt("the signing key " + to_hex(id).substr(0, kShownDigits) + " is revoked",
-                 to_hex(id))
+  return corrupt("the signing " + key_name(id) + " is revoked", to_hex(id))
       .with_hint("policy.revoked names it; ask the publisher for a model with another signature");
 }
 
@@ -30,7 +29,7 @@ Result<Verified> by_key(const Bundle& bundle, const Trust& trust) {
       return corrupt("the signature does not match: the statement was altered after it was signed");
     }
     if (is_revoked(trust, key.id())) return revoked(key.id());
-    return Verified{"key " + to_hex(key.id()).substr(0, kShownDigits), key.id()};
+    return Verified{key_name(key.id()), key.id()};
   }
   return corrupt("the model is signed by a key that is not trusted",
                  bundle.key_hint.empty() ? "" : "hint " + bundle.key_hint)
@@ -61,6 +60,10 @@ Result<Verified> by_certificate(const Bundle& bundle, const Trust& trust, std::i
 }
 
 }  // namespace
+
+std::string key_name(const crypto::Sha256Digest& id) {
+  return "key " + to_hex(id).substr(0, kShownDigits);
+}
 
 Status add_trusted(Trust& trust, std::string_view pem) {
   if (pem.find("-----BEGIN CERTIFICATE-----") != std::string_view::npos) {

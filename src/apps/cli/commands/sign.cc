@@ -239,8 +239,10 @@ Status verify_bundle_file(Context& context, const VerifyFlags& flags) {
   std::string signature = "none";
   if (!bundle.signature().empty()) {
     HF_TRY_ASSIGN(const signing::Trust trust, trust_of(context, flags));
+    HF_TRY_ASSIGN(const signing::Bundle signed_by,
+                  signing::decode_bundle(as_string_view(bundle.signature())));
     HF_TRY_ASSIGN(const signing::Verified by,
-                  verify_bundle_signature(trust, bundle.header(), bundle.signature()));
+                  verify_bundle_signature(trust, bundle.header(), signed_by));
     signature = "publisher: " + by.name;
   } else if (!flags.key.empty() || !flags.ca.empty()) {
     return corrupt("the bundle has no publisher's signature");

@@ -23,8 +23,11 @@ struct Trust {
 // kInvalidArgument for neither.
 Status add_trusted(Trust& trust, std::string_view pem);
 
+// "key " and twelve digits of the id: how a key without a certificate is shown.
+std::string key_name(const crypto::Sha256Digest& id);
+
 struct Verified {
-  std::string name;               // of the certificate, or "key " and twelve digits of the id
+  std::string name;               // of the certificate, or key_name()
   crypto::Sha256Digest key_id{};  // of the signing key
 };
 // Whether somebody who is trusted signed the bundle's statement. kCorrupt with the reason: a key
