@@ -32,7 +32,21 @@ std::size_t components(std::string_view text) {
   }
 }
 
+// What other programs call a model by.
+bool is_plain_name(std::string_view text) {
+  return !text.empty() && text.size() <= 100 && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-' || c == ':';
+  });
+}
+
 Error bad_source(std::string_view text) {
+  if (is_plain_name(text)) {
+    const std::string name(text);
+    return invalid_argument("not a source to pull from: " + name)
+        .with_hint("a name alone does not say from where: ollama://" + name +
+                   ", or org/repo on the hub");
+  }
   return invalid_argument("not a source to pull from: " + std::string(text.substr(0, 200)))
       .with_hint(
           "write org/repo:Q4_K_M, hf://org/repo/file.gguf@revision, ollama://name:tag, "

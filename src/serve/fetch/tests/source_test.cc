@@ -131,5 +131,13 @@ TEST(Source, FileNamesAreNoPaths) {
   EXPECT_FALSE(parse_digest("sha256:" + kHex + "/").ok());
 }
 
+TEST(Source, ANameAloneIsToldWhereItMayBe) {
+  for (const std::string_view name : {"llama3.2", "llama3.2:1b"}) {
+    const auto source = parse(name);
+    ASSERT_FALSE(source.ok());
+    EXPECT_NE(source.error().hint().find("ollama://" + std::string(name)), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace holdfast::fetch
