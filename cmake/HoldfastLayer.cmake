@@ -6,7 +6,7 @@
 # name|group|rank
 set(HOLDFAST_MODULES
   "base|core|0" "platform|core|1" "observe|core|2" "config|core|2" "json|core|2" "db|core|3"
-  "quant|engine|2" "wire|engine|2" "gguf|engine|3" "grammar|engine|3" "chat|engine|3"
+  "quant|engine|2" "footprint|engine|2" "wire|engine|2" "gguf|engine|3" "grammar|engine|3" "chat|engine|3"
   "kernels|engine|4" "tokenizer|engine|4" "checkpoint|engine|5" "tensor|engine|5" "kvcache|engine|6" "sampler|engine|6"
   "model|engine|7" "runtime|engine|8"
   "crypto|trust|3" "tls|trust|3" "jail|trust|3" "vault|trust|4" "signing|trust|4" "identity|trust|4" "policy|trust|4" "audit|trust|5" "keyring|trust|5"
@@ -21,7 +21,7 @@ set(HOLDFAST_SEES_serve core trust serve)
 set(HOLDFAST_SEES_apps core engine trust serve apps)
 
 # Dependencies across groups, named one by one.
-set(HOLDFAST_CROSSINGS "registry>gguf" "backend>wire")
+set(HOLDFAST_CROSSINGS "registry>gguf" "backend>wire" "planner>footprint")
 
 function(_holdfast_lookup module out_group out_rank)
   foreach(row IN LISTS HOLDFAST_MODULES)
