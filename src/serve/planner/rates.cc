@@ -1,0 +1,92 @@
+#include "holdfast/planner/rates.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace holdfast::planner {
+
+namespace {
+
+// Activations travel between devices in 16 bits.
+constexpr double kActivationBytes = 2;
+constexpr double kFastLinkBytesPerSecond = 200e9;  // NVLink and its like are above, PCIe below
+constexpr Seconds kFastLinkLatency = microseconds(8);
+constexpr Seconds kSlowLinkLatency = microseconds(20);
+constexpr double kUnknownLinkBytesPerSecond = 16e9;
+// Measured on two to eight cards: waiting for the slowest part and copies between them.
+constexpr double kPipelineShare = 0.8;
+
+}  // namespace
+
+Bytes weights_read(const ModelShape& shape, Bytes weights, double batch, double rho) {
+  if (!shape.mixture() || shape.experts <= shape.experts_used) return weights;
+  const double experts = shape.experts;
+  const double per_expert = (shape.params - shape.active) / (experts - shape.experts_used);
+  const double shared = std::max(0.0, shape.params - per_expert * experts);
+  const double missed = 1 - shape.experts_used / experts;
+  const double touched = 1 - std::pow(missed, std::pow(std::max(batch, 1.0), rho));
+  return weights * ((shared + per_expert * experts * touched) / shape.params);
+}
+
+Flops decode_flops(const ModelShape& shape) { return Flops(2 * shape.active); }
+
+Seconds communication(const ModelShape& shape, const Placement& place, double tokens) {
+  if (place.tensor_parallel <= 1) return Seconds(0);
+  const double tp = place.tensor_parallel;
+  const double link =
+      place.device.link.value() > 0 ? place.device.link.value() : kUnknownLinkBytesPerSecond;
+  const Seconds latency = link >= kFastLinkBytesPerSecond ? kFastLinkLatency : kSlowLinkLatency;
+  const Bytes sent(2 * (tp - 1) / tp * tokens * shape.width * kActivationBytes);
+  return (latency + sent / BytesPerSecond(link)) * (2.0 * shape.layers);
+}
+
+Seconds decode_step(const ModelShape& shape, Bytes weights, const Placement& place, double batch,
+                    double context, double kv_element_bytes, const DecodeEfficiency& efficiency) {
+  const double tp = place.tensor_parallel;
+  const BytesPerSecond bandwidth = place.device.data_bandwidth() * tp;
+  const FlopsPerSecond peak = place.device.prefill_peak() * tp;
+  const Bytes read = weights_read(shape, weights, batch, efficiency.expert_reuse);
+  const double layer_bytes = shape.attention == Attention::kLatent
+                                 ? static_cast<double>(shape.kv_latent) + shape.rope_dim
+                                 : 2.0 * shape.kv_heads * shape.head_dim;
+  const double whole = static_cast<double>(shape.layers) - shape.window_layers;
+  const double seen =
+      whole * context + shape.window_layers * std::min<double>(context, shape.window);
+  const Bytes kv = shape.attention == Attention::kStateSpace
+                       ? Bytes(shape.state_bytes)
+                       : Bytes(layer_bytes * seen * kv_element_bytes);
+  const Seconds flops = decode_flops(shape) / peak;
+  const double further = std::max(0.0, batch - 1);
+  const double hops = static_cast<double>(place.devices) / tp - 1;
+  return efficiency.bytes_cost * (read / bandwidth) +
+         efficiency.kv_cost * batch * (kv / bandwidth) + efficiency.flops_cost * flops +
+         efficiency.layer * static_cast<double>(shape.layers) +
+         further * (efficiency.batch_flops_cost * flops + efficiency.sequence) +
+         efficiency.split * std::max(0.0, hops) + communication(shape, place, batch);
+}
+
+Flops prefill_flops(const ModelShape& shape, double tokens, double depth) {
+  const double heads = static_cast<double>(shape.heads) * shape.head_dim;
+  const double attention =
+      shape.attention == Attention::kStateSpace ? 0 : 2.0 * shape.layers * heads;
+  return Flops(2 * shape.active * tokens + attention * (tokens * tokens + 2 * tokens * depth));
+}
+
+Seconds prefill_time(const ModelShape& shape, double tokens, const Placement& place, double eta,
+                     double depth, double ubatch) {
+  const double tp = place.tensor_parallel;
+  const Seconds alone =
+      prefill_flops(shape, tokens, depth) / (place.device.prefill_peak() * (eta * tp));
+  const double parts = std::max(1.0, static_cast<double>(place.devices) / tp);
+  const double chunks = std::max(1.0, std::ceil(tokens / ubatch));
+  const double pipeline = chunks * parts / (chunks + parts - 1);
+  const double gain = std::max(1.0, pipeline * (parts > 1 ? kPipelineShare : 1));
+  return alone / gain + communication(shape, place, tokens);
+}
+
+double speculation_factor(double acceptance, double guesses, double cost_ratio) {
+  const double a = std::clamp(acceptance, 0.0, 0.999999);
+  return (1 - std::pow(a, guesses + 1)) / ((1 - a) * (1 + guesses * cost_ratio));
+}
+
+}  // namespace holdfast::planner
