@@ -155,11 +155,14 @@ std::string Device::architecture() const {
   return out + (device_class == DeviceClass::kConsumer ? "-gpu" : "-ws");
 }
 
+FlopsPerSecond Device::arithmetic_peak() const {
+  const bool geforce = is_vendor(*this, "nvidia") && device_class == DeviceClass::kConsumer;
+  return geforce ? fp16 * 2 : fp16;
+}
+
 FlopsPerSecond Device::prefill_peak() const {
-  if (!is_vendor(*this, "nvidia")) return fp16;
-  if (device_class == DeviceClass::kConsumer) return fp16 * 2;
-  if (nvidia_generation(lower(id)) == "hopper") return fp16 * kHopperWithoutWgmma;
-  return fp16;
+  const bool hopper = is_vendor(*this, "nvidia") && nvidia_generation(lower(id)) == "hopper";
+  return hopper ? arithmetic_peak() * kHopperWithoutWgmma : arithmetic_peak();
 }
 
 BytesPerSecond Device::data_bandwidth() const {

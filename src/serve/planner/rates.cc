@@ -13,8 +13,8 @@ constexpr double kFastLinkBytesPerSecond = 200e9;  // NVLink and its like are ab
 constexpr Seconds kFastLinkLatency = microseconds(8);
 constexpr Seconds kSlowLinkLatency = microseconds(20);
 constexpr double kUnknownLinkBytesPerSecond = 16e9;
-// Measured on two to eight cards: waiting for the slowest part and copies between them.
-constexpr double kPipelineShare = 0.8;
+// Chunks that are under way at the same time at most in engines of the llama.cpp class.
+constexpr double kChunksUnderWay = 4;
 
 }  // namespace
 
@@ -44,7 +44,7 @@ Seconds decode_step(const ModelShape& shape, Bytes weights, const Placement& pla
                     double context, double kv_element_bytes, const DecodeEfficiency& efficiency) {
   const double tp = place.tensor_parallel;
   const BytesPerSecond bandwidth = place.device.data_bandwidth() * tp;
-  const FlopsPerSecond peak = place.device.prefill_peak() * tp;
+  const FlopsPerSecond peak = place.device.arithmetic_peak() * tp;
   const Bytes read = weights_read(shape, weights, batch, efficiency.expert_reuse);
   const double layer_bytes = shape.attention == Attention::kLatent
                                  ? static_cast<double>(shape.kv_latent) + shape.rope_dim
@@ -73,15 +73,20 @@ Flops prefill_flops(const ModelShape& shape, double tokens, double depth) {
 }
 
 Seconds prefill_time(const ModelShape& shape, double tokens, const Placement& place, double eta,
-                     double depth, double ubatch) {
+                     double depth, double ubatch, double pipeline_exponent) {
   const double tp = place.tensor_parallel;
   const Seconds alone =
       prefill_flops(shape, tokens, depth) / (place.device.prefill_peak() * (eta * tp));
-  const double parts = std::max(1.0, static_cast<double>(place.devices) / tp);
+  const double parts = std::clamp(static_cast<double>(place.devices) / tp, 1.0, kChunksUnderWay);
   const double chunks = std::max(1.0, std::ceil(tokens / ubatch));
-  const double pipeline = chunks * parts / (chunks + parts - 1);
-  const double gain = std::max(1.0, pipeline * (parts > 1 ? kPipelineShare : 1));
-  return alone / gain + communication(shape, place, tokens);
+  const double ideal = chunks * parts / (chunks + parts - 1);
+  return alone / std::pow(ideal, pipeline_exponent) + communication(shape, place, tokens);
+}
+
+double pipeline_exponent(const ModelShape& shape, const Quant& quant) {
+  constexpr double kLargeParams = 30e9;
+  if (shape.params < kLargeParams) return 0.85;
+  return quant.bits_per_weight >= 16 ? 0.5 : 0.15;
 }
 
 double speculation_factor(double acceptance, double guesses, double cost_ratio) {

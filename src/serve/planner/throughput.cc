@@ -16,7 +16,8 @@ class StepModel {
       : shape_(shape), place_(place), profile_(profile) {
     const double n = place.devices;
     bandwidth_ = place.device.data_bandwidth() * (n * profile.bandwidth_share);
-    flops_ = place.device.eight_bit_peak() * (n * profile.decode_flops_share);
+    peak_ = profile.peak.value() > 0 ? profile.peak : place.device.eight_bit_peak();
+    flops_ = peak_ * (n * profile.decode_flops_share);
     weights_time_ = weights / bandwidth_;
     kv_ = kv_bytes(shape, isl + osl / 2, profile.kv_element_bytes);
   }
@@ -32,12 +33,20 @@ class StepModel {
     return t;
   }
   Bytes kv_of_one() const { return kv_; }
+  Seconds prefill(double isl) const {
+    const double share = place_.devices * profile_.prefill_flops_share;
+    Seconds t = decode_flops(shape_) * isl / (peak_ * share);
+    if (profile_.communication_factor > 0)
+      t += communication(shape_, place_, isl) * profile_.communication_factor;
+    return t;
+  }
 
  private:
   const ModelShape& shape_;
   const Placement& place_;
   const BatchProfile& profile_;
   BytesPerSecond bandwidth_;
+  FlopsPerSecond peak_;
   FlopsPerSecond flops_;
   Seconds weights_time_;
   Bytes kv_;
@@ -46,6 +55,12 @@ class StepModel {
 }  // namespace
 
 BatchProfile trtllm_default() { return {}; }
+
+FlopsPerSecond compute_peak(const Device& device, const Quant& quant) {
+  if (!quant.eight_bit_compute) return device.fp16;
+  if (quant.bits_per_weight < 8 && device.fp4) return *device.fp4;
+  return device.eight_bit_peak();
+}
 
 ThroughputCap throughput_cap(const ModelShape& shape, Bytes weights, const Placement& place,
                              double isl, double osl, const BatchProfile& profile, Seconds step_max,
@@ -71,10 +86,7 @@ ThroughputCap throughput_cap(const ModelShape& shape, Bytes weights, const Place
   cap.step = step.total(most);
   cap.step_compute = step.compute(most);
   cap.step_kv = step.kv(most);
-  cap.prefill = decode_flops(shape) * isl /
-                (place.device.eight_bit_peak() * (n * profile.prefill_flops_share));
-  if (profile.communication_factor > 0)
-    cap.prefill += communication(shape, place, isl) * profile.communication_factor;
+  cap.prefill = step.prefill(isl);
   const double requests = most / beams;
   cap.requests = PerSecond(requests / (cap.step * osl + cap.prefill * requests).value());
   cap.tokens = TokensPerSecond(osl * cap.requests.value());

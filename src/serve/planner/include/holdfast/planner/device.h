@@ -63,10 +63,13 @@ struct Device {
   // Devices that share the efficiencies of prefill: "ampere-gpu", "ada-ws", "metal", ... From the
   // vendor, the class and the name of the part.
   std::string architecture() const;
-  // The peak that prefill efficiencies are shares of. GeForce parts: with accumulation in 16 bits,
-  // twice the column (principle 3). Hopper: 0.62 of it, what mma.sync can reach without the wgmma
-  // instructions that engines of the llama.cpp class do not use (Luo et al. 2024, "Benchmarking
-  // and Dissecting the Nvidia Hopper GPU Architecture via Microbenchmarking").
+  // Peak of 16-bit products. GeForce parts: with accumulation in 16 bits, twice the column
+  // (principle 3).
+  FlopsPerSecond arithmetic_peak() const;
+  // The peak that prefill efficiencies are shares of: arithmetic_peak(), but for Hopper 0.62 of it,
+  // what mma.sync can reach without the wgmma instructions that engines of the llama.cpp class do
+  // not use (Luo et al. 2024, "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture via
+  // Microbenchmarking").
   FlopsPerSecond prefill_peak() const;
   // The bandwidth left to data: data-centre parts with GDDR memory keep error correction in it,
   // which costs about 7 %.

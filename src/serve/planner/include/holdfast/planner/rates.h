@@ -50,10 +50,13 @@ Seconds decode_step(const ModelShape& shape, Bytes weights, const Placement& pla
 Flops prefill_flops(const ModelShape& shape, double tokens, double depth = 0);
 
 // Reading a prompt of `tokens` in chunks of `ubatch` when products reach the share `eta` of the
-// device's prefill peak; with several devices that split layers, as a pipeline of the chunks
-// that reaches 0.8 of its ideal.
+// device's prefill peak. Several devices that split layers are a pipeline of the chunks, at most
+// four of them under way; what it gains is raised to `pipeline_exponent` (0: nothing, 1: all).
 Seconds prefill_time(const ModelShape& shape, double tokens, const Placement& place, double eta,
-                     double depth = 0, double ubatch = 512);
+                     double depth = 0, double ubatch = 512, double pipeline_exponent = 0.85);
+// As rows of two to eight cards show it: models below 30B parameters gain most of it, larger ones
+// half with 16-bit weights and next to nothing with quantised ones.
+double pipeline_exponent(const ModelShape& shape, const Quant& quant);
 
 // Tokens per step of speculative decoding against one, over its cost:
 // (1 - a^(k+1)) / ((1 - a)(1 + k r)); a acceptance in [0, 1), k guesses, r cost of a guess.

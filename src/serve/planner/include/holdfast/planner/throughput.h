@@ -17,7 +17,12 @@ struct BatchProfile {
   Bytes workspace = gigabytes(2);     // per device
   double batch_max = 2048;
   double kv_element_bytes = 1;
+  FlopsPerSecond peak{0};  // per device, in the type of the products; 0: its 8-bit peak
 };
+
+// The peak in which an engine computes with weights of that format: FP4 where the device has it,
+// 8 bits, or 16.
+FlopsPerSecond compute_peak(const Device& device, const Quant& quant);
 
 // Profile `trtllm-default` of the specification: fitted on 60 published rows, mean |ln error| 0.16.
 BatchProfile trtllm_default();
