@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <map>
 #include <utility>
@@ -50,31 +51,14 @@ std::vector<std::string> words(std::string_view text) {
   return out;
 }
 
-// Days since 1970-01-01 (Hinnant 2013, "chrono-Compatible Low-Level Date Algorithms").
-std::int64_t days_from_civil(std::int64_t y, unsigned m, unsigned d) {
-  y -= m <= 2 ? 1 : 0;
-  const std::int64_t era = (y >= 0 ? y : y - 399) / 400;
-  const auto yoe = static_cast<unsigned>(y - era * 400);
-  const unsigned doy = (153 * (m > 2 ? m - 3 : m + 9) + 2) / 5 + d - 1;
-  const unsigned doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
-  return era * 146'097 + static_cast<std::int64_t>(doe) - 719'468;
-}
-
-std::string civil_from_days(std::int64_t z) {
-  z += 719'468;
-  const std::int64_t era = (z >= 0 ? z : z - 146'096) / 146'097;
-  const auto doe = static_cast<unsigned>(z - era * 146'097);
-  const unsigned yoe = (doe - doe / 1460 + doe / 36'524 - doe / 146'096) / 365;
-  const unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-  const unsigned mp = (5 * doy + 2) / 153;
-  const unsigned d = doy - (153 * mp + 2) / 5 + 1;
-  const unsigned m = mp < 10 ? mp + 3 : mp - 9;
-  const std::int64_t y = static_cast<std::int64_t>(yoe) + era * 400 + (m <= 2 ? 1 : 0);
+std::string date_text(std::chrono::sys_days day) {
+  const std::chrono::year_month_day d(day);
   const auto two = [](unsigned v) { return (v < 10 ? "0" : "") + std::to_string(v); };
-  return std::to_string(y) + "-" + two(m) + "-" + two(d);
+  return std::to_string(static_cast<int>(d.year())) + "-" + two(static_cast<unsigned>(d.month())) +
+         "-" + two(static_cast<unsigned>(d.day()));
 }
 
-std::optional<std::int64_t> parse_date(std::string_view text) {
+std::optional<std::chrono::sys_days> parse_date(std::string_view text) {
   if (text.size() != 10 || text[4] != '-' || text[7] != '-') return std::nullopt;
   int parts[3] = {0, 0, 0};
   const std::array<std::pair<int, int>, 3> spans{{{0, 4}, {5, 2}, {8, 2}}};
@@ -85,13 +69,11 @@ std::optional<std::int64_t> parse_date(std::string_view text) {
       parts[p] = parts[p] * 10 + (c - '0');
     }
   }
-  const auto month = static_cast<unsigned>(parts[1]);
-  const auto day = static_cast<unsigned>(parts[2]);
-  if (month < 1 || month > 12 || day < 1 || day > 31) return std::nullopt;
-  const std::int64_t days = days_from_civil(parts[0], month, day);
-  // A day that the month does not have would come out as one of the next month.
-  if (civil_from_days(days) != text) return std::nullopt;
-  return days;
+  const std::chrono::year_month_day date(std::chrono::year(parts[0]),
+                                         std::chrono::month(static_cast<unsigned>(parts[1])),
+                                         std::chrono::day(static_cast<unsigned>(parts[2])));
+  if (!date.ok()) return std::nullopt;
+  return std::chrono::sys_days(date);
 }
 
 class EntryReader {
@@ -361,11 +343,11 @@ std::optional<int> days_between(std::string_view earlier, std::string_view later
   const auto a = parse_date(earlier);
   const auto b = parse_date(later);
   if (!a || !b) return std::nullopt;
-  return static_cast<int>(*b - *a);
+  return static_cast<int>((*b - *a).count());
 }
 
 std::string add_days(std::string_view date, int days) {
-  return civil_from_days(parse_date(date).value_or(0) + days);
+  return date_text(parse_date(date).value_or(std::chrono::sys_days()) + std::chrono::days(days));
 }
 
 std::vector<PriceFinding> check_prices(const PriceBook& book, std::string_view today) {

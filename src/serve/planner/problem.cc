@@ -1,0 +1,769 @@
+#include "holdfast/planner/problem.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "canonical.h"
+#include "fields.h"
+#include "holdfast/planner/csv.h"
+#include "holdfast/planner/shipped.h"
+
+namespace holdfast::planner {
+
+namespace {
+
+constexpr std::size_t kClassesLimit = 16;
+constexpr std::size_t kModelsLimit = 16;
+constexpr std::size_t kListLimit = 64;
+constexpr Range kTokensRange{1, 1e6};
+constexpr Range kMoneyRange{0, 1e12};
+constexpr Range kShareRange{0, 1};
+constexpr std::array<std::string_view, 3> kServiceKinds{"realtime", "interactive", "batch"};
+constexpr std::array<std::string_view, 5> kLabels{"none", "internal", "confidential", "regulated",
+                                                  "secret"};
+constexpr std::array<std::string_view, 4> kProfiles{"holdfast", "llamacpp-default",
+                                                    "trtllm-default", "tuned"};
+
+template <typename Names>
+std::size_t index_in(const Names& names, std::string_view word) {
+  return static_cast<std::size_t>(std::find(names.begin(), names.end(), word) - names.begin());
+}
+
+// Seconds: a number, or "2023-11-16 18:15:46.68" since midnight of 1970.
+Result<double> trace_time(const CsvTable& t, std::size_t row) {
+  const std::string_view cell = t.text(row, "TIMESTAMP");
+  if (const auto seconds = parse_number(cell); seconds && *seconds >= 0) return *seconds;
+  const auto bad = [&] {
+    return invalid_argument(t.place(row) +
+                            ": TIMESTAMP must be seconds or \"YYYY-MM-DD HH:MM:SS\"");
+  };
+  if (cell.size() < 19 || (cell[10] != ' ' && cell[10] != 'T') || cell[13] != ':' ||
+      cell[16] != ':')
+    return bad();
+  const auto days = days_between("1970-01-01", cell.substr(0, 10));
+  const auto hour = parse_number(cell.substr(11, 2));
+  const auto minute = parse_number(cell.substr(14, 2));
+  std::string_view seconds_text = cell.substr(17);
+  const std::size_t zone = seconds_text.find_first_of("Z+");
+  if (zone != std::string_view::npos) seconds_text = seconds_text.substr(0, zone);
+  const auto second = parse_number(seconds_text);
+  if (!days || !hour || !minute || !second) return bad();
+  return *days * 86400.0 + *hour * 3600 + *minute * 60 + *second;
+}
+
+// Of everything that a plan depends on.
+std::string inputs_digest(const ProblemInputs& inputs, const Problem& problem) {
+  std::string text =
+      canonical(inputs.document) + "\n" + inputs.today + "\n" + inputs.trace_csv + "\n";
+  json::Array prices;
+  for (const Price& p : problem.prices.all()) prices.push_back(price_json(p));
+  text += canonical(json::Value(std::move(prices)));
+  for (const Device& d : problem.hardware.all()) {
+    text += "\n" + d.id + " " + number_text(d.memory.value()) + " " +
+            number_text(d.bandwidth.value()) + " " + number_text(d.fp16.value()) + " " +
+            number_text(d.buy.value_or(-1));
+  }
+  for (const ModelShape& m : inputs.extra_models)
+    text += "\n" + m.id + " " + number_text(m.params) + " " + std::to_string(m.layers);
+  for (const Calibration& c : inputs.calibrations)
+    text +=
+        "\n" + c.device + " " + number_text(c.decode_factor) + " " + number_text(c.prefill_factor);
+  return sha256_hex(text);
+}
+
+// Parses all sections into one Problem.
+class Parser {
+ public:
+  Parser(const ProblemInputs& inputs, Problem& problem) : in_(inputs), p_(problem) {}
+
+  Status run() {
+    Fields root(&in_.document, "", p_.defaults);
+    HF_TRY(circumstances(root));
+    HF_TRY(slo(root.table("slo"), "slo", p_.slo, true));
+    HF_TRY(privacy(root.table("privacy")));
+    HF_TRY(budget(root.table("budget")));
+    HF_TRY(models(root));
+    HF_TRY(workload(root.table("workload")));
+    HF_TRY(owned(root));
+    HF_TRY(sites(root));
+    HF_TRY(team(root.table("team")));
+    HF_TRY(preferences(root.table("preferences")));
+    HF_TRY(training(root.table("training")));
+    HF_TRY(data(root.table("data")));
+    HF_TRY(migration(root.table("migration")));
+    HF_TRY(upstreams(root));
+    HF_TRY(costs(root.table("costs")));
+    HF_TRY(root.finish());
+    return contradictions();
+  }
+
+ private:
+  Status circumstances(Fields& f) {
+    p_.profile = static_cast<EngineProfile>(index_in(
+        kProfiles, f.word("profile", {"holdfast", "llamacpp-default", "trtllm-default", "tuned"},
+                          "holdfast", "which engine's efficiencies the rates use")));
+    p_.devices = f.texts("devices");
+    for (const std::string& id : p_.devices) {
+      const auto known = p_.hardware.find(id);
+      if (!known.ok()) return invalid_argument("devices: " + known.error().client_message());
+    }
+    p_.modes = f.texts("modes");
+    static const std::vector<std::string> modes{"onprem", "rent", "token-api",
+                                                "hybrid", "edge", "owned"};
+    for (const std::string& m : p_.modes) {
+      if (std::find(modes.begin(), modes.end(), m) == modes.end())
+        return invalid_argument("modes: there is no mode \"" + m.substr(0, 40) + "\"" +
+                                did_you_mean(m, modes));
+    }
+    p_.seed = static_cast<std::uint64_t>(f.number("seed", 1, {0, 9e15}, nullptr));
+    p_.simulate = f.maybe_flag("simulate").value_or(true);
+    return ok_status();
+  }
+
+  Status slo(const json::Value* table, const std::string& path, Slo& out, bool top) {
+    Fields f(table, path, p_.defaults);
+    const Slo above = out;
+    const auto limit = [&](const char* key, double otherwise) {
+      return f.number(key, otherwise, {0.01, 1e9}, nullptr);
+    };
+    out.ttft_p99_ms = limit("ttft_p99_ms", above.ttft_p99_ms);
+    out.tpot_p99_ms = limit("tpot_p99_ms", above.tpot_p99_ms);
+    out.e2e_p99_ms = limit("e2e_p99_ms", above.e2e_p99_ms);
+    out.control_loop_ms = limit("control_loop_ms", above.control_loop_ms);
+    const auto availability = f.maybe_number("availability", {0, 1 - 1e-12});
+    if (availability) out.availability = *availability;
+    if (top && !f.has("ttft_p99_ms"))
+      p_.defaults.push_back({path + ".ttft_p99_ms", "none", "no limit on the first token", false});
+    if (top && !f.has("tpot_p99_ms"))
+      p_.defaults.push_back(
+          {path + ".tpot_p99_ms", "none", "batches grow to what memory holds", false});
+    if (top && !availability) {
+      out.availability = 0.99;
+      p_.defaults.push_back(
+          {path + ".availability", "0.99", "how many spare machines there are", true});
+    }
+    HF_TRY(f.finish());
+    if (out.e2e_p99_ms > 0 && out.ttft_p99_ms > out.e2e_p99_ms)
+      return invalid_argument(path + ".ttft_p99_ms: is above " + path +
+                              ".e2e_p99_ms, which includes it");
+    return ok_status();
+  }
+
+  Label label(Fields& f, const char* key, Label otherwise, const char* effect) {
+    const std::string word =
+        f.word(key, {"none", "internal", "confidential", "regulated", "secret"},
+               std::string(label_name(otherwise)).c_str(), effect);
+    return static_cast<Label>(index_in(kLabels, word));
+  }
+
+  Status privacy(const json::Value* table) {
+    Fields f(table, "privacy", p_.defaults);
+    p_.label = label(f, "label", Label::kNone, "which places data may go to");
+    f.texts("categories");
+    p_.residency = f.texts("residency");
+    p_.certifications = f.texts("certifications");
+    p_.retention_days_max = f.number("retention_days_max", -1, {0, 36500}, nullptr);
+    p_.site_region = f.text("site_region", "");
+    return f.finish();
+  }
+
+  Status budget(const json::Value* table) {
+    Fields f(table, "budget", p_.defaults);
+    p_.capex_max = f.number("capex_max", -1, kMoneyRange, nullptr);
+    p_.opex_month_max = f.number("opex_month_max", -1, kMoneyRange, nullptr);
+    const double years = f.number("horizon_years", 4, {1, 20}, "over how long costs are added up");
+    if (years != std::floor(years))
+      return invalid_argument("budget.horizon_years: must be a whole number of years");
+    p_.horizon_years = static_cast<int>(years);
+    p_.wacc = f.number("wacc", 0.08, {0, 0.5}, "discount of later costs", true);
+    p_.currency = f.text("currency", "USD", "all amounts");
+    if (p_.currency.size() != 3 || !std::all_of(p_.currency.begin(), p_.currency.end(),
+                                                [](char c) { return c >= 'A' && c <= 'Z'; })) {
+      return invalid_argument(
+          "budget.currency: must be a code of three capital letters, and is \"" +
+          p_.currency.substr(0, 20) + "\"");
+    }
+    return f.finish();
+  }
+
+  Result<std::vector<Quant>> quants(Fields& f, const ModelShape& shape) {
+    std::vector<std::string> names = f.texts("quants");
+    const std::string one = f.text("quant", "");
+    if (!one.empty()) names.push_back(one);
+    std::vector<Quant> out;
+    for (const std::string& n : names) {
+      const auto q = find_quant(n);
+      if (!q.ok()) return invalid_argument(f.path("quant") + ": " + q.error().client_message());
+      out.push_back(*q);
+    }
+    if (!out.empty()) return out;
+    if (!shape.quant.empty()) return std::vector<Quant>{*find_quant(shape.quant)};
+    p_.defaults.push_back({f.path("quant"), "F16, FP8, Q8_0, Q6_K, Q5_K_M, Q4_K_M",
+                           "the cheapest of them that keeps its quality is taken", false});
+    for (const char* n : {"F16", "FP8", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M"})
+      out.push_back(*find_quant(n));
+    return out;
+  }
+
+  // The sizes that a table gives, over those of a known model of that name.
+  Result<ModelShape> shape(Fields& f) {
+    const std::string name = f.text("name", "");
+    const auto params = f.maybe_number("params", {1e5, 1e14});
+    const auto active = f.maybe_number("active", {1, 1e14});
+    if (name.empty() && !params)
+      return invalid_argument(f.path("name") + ": is missing (or params, with the sizes)");
+    ModelShape s;
+    const auto extra = find_model(in_.extra_models, name);
+    const auto known = extra.ok() ? extra : find_model(shipped_models(), name);
+    if (!name.empty() && known.ok()) s = *known;
+    if (!known.ok() && !params)
+      return invalid_argument(f.path("name") + ": " + known.error().client_message())
+          .with_hint("give params (for example 8.03e9) and the sizes, or a GGUF with file");
+    if (!known.ok()) {
+      s = shape_from_params(name.empty() ? "model" : name, *params, active.value_or(*params));
+      if (!f.has("layers"))
+        p_.defaults.push_back({f.path("layers"), std::to_string(s.layers),
+                               "sizes are estimated from params: give them", true});
+    }
+    if (params) s.params = *params;
+    if (active) s.active = *active;
+    if (params && !active && !s.mixture()) s.active = s.params;
+    const std::array<std::pair<const char*, std::uint32_t*>, 12> sizes{
+        {{"layers", &s.layers},
+         {"d", &s.width},
+         {"heads", &s.heads},
+         {"kv_heads", &s.kv_heads},
+         {"head_dim", &s.head_dim},
+         {"window", &s.window},
+         {"window_layers", &s.window_layers},
+         {"kv_latent", &s.kv_latent},
+         {"rope_dim", &s.rope_dim},
+         {"experts", &s.experts},
+         {"experts_used", &s.experts_used},
+         {"vocab", &s.vocab}}};
+    for (const auto& [key, out] : sizes)
+      if (const auto v = f.maybe_number(key, {0, 1e8})) *out = static_cast<std::uint32_t>(*v);
+    if (f.has("layers") && !f.has("d") && !known.ok())
+      s.width =
+          static_cast<std::uint32_t>(std::sqrt(s.params / (12.0 * s.layers)) / 128) * 128 + 128;
+    if (f.has("window") && !f.has("window_layers")) s.window_layers = s.layers;
+    const std::string attention =
+        f.word("attention", {"mha", "gqa", "mqa", "mla", "ssm", "window", ""}, "", nullptr);
+    if (attention == "mla") s.attention = Attention::kLatent;
+    if (attention == "ssm") s.attention = Attention::kStateSpace;
+    if (const auto bytes = f.maybe_number("state_bytes", {0, 1e12})) s.state_bytes = *bytes;
+    if (const auto bytes = f.maybe_number("file_bytes", {1, 1e14})) s.file_bytes = Bytes(*bytes);
+    f.text("file", "");
+    const auto good = check_shape(s);
+    if (!good.ok()) return invalid_argument(f.path("name") + ": " + good.error().client_message());
+    return s;
+  }
+
+  Status models(Fields& root) {
+    const auto tables = root.tables("models", kModelsLimit);
+    if (tables.empty())
+      return invalid_argument("models: is missing: name at least one model")
+          .with_hint("[[models]] with name = \"llama-3.1-8b\"");
+    std::size_t index = 0;
+    for (const json::Value* t : tables) {
+      Fields f(t, "models[" + std::to_string(index++) + "]", p_.defaults);
+      ModelNeed need;
+      HF_TRY_ASSIGN(need.shape, shape(f));
+      HF_TRY_ASSIGN(need.quants, quants(f, need.shape));
+      need.kv_type = f.text("kv_type", "f16", "memory of keys and values");
+      HF_TRY(kv_element_bytes(need.kv_type).ok()
+                 ? ok_status()
+                 : Status(invalid_argument(f.path("kv_type") +
+                                           ": must be one of f16, bf16, q8_0, fp8, q4_0")));
+      need.quality_loss_max =
+          f.number("quality_loss_max", 0.05, {0, 10}, "which quantisations are good enough");
+      f.number("min_quality", 0, {0, 1}, nullptr);
+      need.context = f.number("context", 0, {0, 1e8}, nullptr);
+      HF_TRY(f.finish());
+      p_.models.push_back(std::move(need));
+    }
+    return ok_status();
+  }
+
+  LengthSpec lengths(Fields& f, const char* key, double otherwise, const char* effect) {
+    LengthSpec out;
+    const json::Value* v = f.any(key);
+    if (v == nullptr) {
+      if (effect != nullptr)
+        p_.defaults.push_back({f.path(key), number_text(otherwise), effect, true});
+      out.mean = otherwise;
+      return out;
+    }
+    if (v->is_number()) {
+      out.mean = v->as_double();
+      if (out.mean < kTokensRange.low || out.mean > kTokensRange.high)
+        f.fail(invalid_argument(f.path(key) + ": must be from 1 to 1000000 tokens, and is " +
+                                number_text(out.mean)));
+      p_.defaults.push_back(
+          {f.path(key) + ".cv", "1", "spread of the lengths (log-normal)", false});
+      return out;
+    }
+    if (v->is_array()) return histogram(f, key, *v);
+    Fields t(v, f.path(key), p_.defaults);
+    const auto p50 = t.maybe_number("p50", kTokensRange);
+    const auto p90 = t.maybe_number("p90", kTokensRange);
+    const auto p99 = t.maybe_number("p99", kTokensRange);
+    const auto mean = t.maybe_number("mean", kTokensRange);
+    out.cv = t.number("cv", 1, {0, 20}, p50 ? nullptr : "spread of the lengths (log-normal)");
+    const auto bad = t.finish();
+    if (!bad.ok()) f.fail(bad.error());
+    if (!mean && !p50) f.fail(invalid_argument(f.path(key) + ": needs mean, or p50, p90 and p99"));
+    if (p50 && (!p90 || !p99 || *p90 < *p50 || *p99 < *p90))
+      f.fail(invalid_argument(f.path(key) + ": p50, p90 and p99 must be given together and rise"));
+    if (p50) {
+      out.p50 = *p50;
+      out.p90 = p90.value_or(*p50);
+      out.p99 = p99.value_or(*p50);
+    }
+    const double sigma = p50 ? std::log(std::max(1.0, out.p90 / out.p50)) / 1.2816 : 0;
+    out.mean = mean.value_or(out.p50 * std::exp(sigma * sigma / 2));
+    return out;
+  }
+
+  // [{tokens, share}]: percentiles of the histogram.
+  LengthSpec histogram(Fields& f, const char* key, const json::Value& list) {
+    LengthSpec out;
+    std::vector<std::pair<double, double>> bins;
+    double total = 0;
+    for (const json::Value& e : list.as_array()) {
+      const json::Value* tokens = e.find("tokens");
+      const json::Value* share = e.find("share");
+      if (tokens == nullptr || share == nullptr || !tokens->is_number() || !share->is_number() ||
+          tokens->as_double() < 1 || tokens->as_double() > 1e6 || share->as_double() < 0) {
+        f.fail(invalid_argument(f.path(key) + ": a histogram is a list of {tokens, share}"));
+        return out;
+      }
+      bins.emplace_back(tokens->as_double(), share->as_double());
+      total += share->as_double();
+    }
+    if (bins.empty() || total <= 0) {
+      f.fail(invalid_argument(f.path(key) + ": the histogram is empty"));
+      return out;
+    }
+    std::sort(bins.begin(), bins.end());
+    double seen = 0;
+    for (const auto& [tokens, share] : bins) {
+      out.mean += tokens * share / total;
+      seen += share / total;
+      if (out.p50 == 0 && seen >= 0.5) out.p50 = tokens;
+      if (out.p90 == 0 && seen >= 0.9) out.p90 = tokens;
+      if (out.p99 == 0 && seen >= 0.99 - 1e-12) out.p99 = tokens;
+    }
+    return out;
+  }
+
+  Status rate(Fields& f) {
+    const auto rps = f.maybe_number("rate_rps", {0, 1e6});
+    const auto users = f.maybe_number("users", {0, 1e9});
+    const double sessions = f.number("sessions_per_user_day", 4, {0, 1e5},
+                                     users && !rps ? "the number of requests" : nullptr, true);
+    const double requests = f.number("requests_per_session", 5, {0, 1e5},
+                                     users && !rps ? "the number of requests" : nullptr, true);
+    if (rps && users)
+      return invalid_argument(
+          "workload.rate_rps: both rate_rps and users are given: keep one of them");
+    if (!rps && !users && in_.trace_csv.empty())
+      return invalid_argument("workload.users: is missing (or rate_rps, or a trace)");
+    if (rps) p_.workload.rate_rps = *rps;
+    if (users) p_.workload.rate_rps = *users * sessions * requests / 86400;
+    return ok_status();
+  }
+
+  Status classes(Fields& f, const LengthSpec& isl, const LengthSpec& osl) {
+    auto tables = f.tables("class", kClassesLimit);
+    if (tables.empty()) {
+      WorkloadClass all;
+      all.isl = isl;
+      all.osl = osl;
+      all.slo = p_.slo;
+      all.label = p_.label;
+      p_.workload.classes.push_back(all);
+      return ok_status();
+    }
+    double sum = 0;
+    std::size_t index = 0;
+    for (const json::Value* t : tables) {
+      Fields c(t, "workload.class[" + std::to_string(index) + "]", p_.defaults);
+      WorkloadClass out;
+      out.name = c.text("name", ("class" + std::to_string(index + 1)).c_str());
+      out.share = c.number("share", 1.0 / static_cast<double>(tables.size()), {0, 1},
+                           "how the requests are split");
+      out.priority = static_cast<int>(c.number("priority", 0, {0, 7}, nullptr));
+      out.kind = static_cast<ServiceKind>(
+          index_in(kServiceKinds,
+                   c.word("kind", {"realtime", "interactive", "batch"}, "interactive", nullptr)));
+      out.isl = c.has("isl") ? lengths(c, "isl", 0, nullptr) : (c.any("isl"), isl);
+      out.osl = c.has("osl") ? lengths(c, "osl", 0, nullptr) : (c.any("osl"), osl);
+      out.slo = p_.slo;
+      HF_TRY(slo(c.table("slo"), c.path("slo"), out.slo, false));
+      out.label = label(c, "label", p_.label, nullptr);
+      out.model = c.text("model", "");
+      HF_TRY(c.finish());
+      HF_TRY(check_model(out.model, index));
+      sum += out.share;
+      ++index;
+      p_.workload.classes.push_back(std::move(out));
+    }
+    if (std::abs(sum - 1) > 0.01)
+      return invalid_argument("workload.class: the shares add up to " + number_text(sum) +
+                              ", and must to 1");
+    return ok_status();
+  }
+
+  Status check_model(const std::string& name, std::size_t index) {
+    if (name.empty()) return ok_status();
+    std::vector<std::string> names;
+    for (const ModelNeed& m : p_.models) names.push_back(m.shape.id);
+    if (std::find(names.begin(), names.end(), name) != names.end()) return ok_status();
+    return invalid_argument("workload.class[" + std::to_string(index) + "].model: \"" +
+                            name.substr(0, 80) + "\" is none of models" +
+                            did_you_mean(name, names));
+  }
+
+  Status arrival(Fields& f) {
+    const json::Value* v = f.any("arrival");
+    ArrivalSpec& a = p_.workload.arrival;
+    // The conversation trace of the specification's section 10.
+    a = {ArrivalKind::kBursty, 1.19, 1.4, 3.9, 16, "office", 0, -1};
+    if (v == nullptr) {
+      p_.defaults.push_back(
+          {"workload.arrival",
+           "bursty, as an hour of real conversations (gaps with c2a 1.19, index of "
+           "dispersion 1.4, 3.9, 16 at 1, 10, 60 s), office hours",
+           "percentiles of latency and the size for the peak", false});
+      return ok_status();
+    }
+    if (v->is_string()) return arrival_word(v->as_string());
+    Fields t(v, "workload.arrival", p_.defaults);
+    const std::string kind = t.word("kind", {"poisson", "bursty", "trace"}, "bursty", nullptr);
+    HF_TRY(arrival_word(kind));
+    a.c2a = t.number("c2a", a.c2a, {0.01, 1e4}, nullptr);
+    a.idc_1s = t.number("idc_1s", a.idc_1s, {0, 1e5}, nullptr);
+    a.idc_10s = t.number("idc_10s", a.idc_10s, {0, 1e5}, nullptr);
+    a.idc_60s = t.number("idc_60s", a.idc_60s, {0, 1e5}, nullptr);
+    a.profile = t.word("profile", {"flat", "diurnal", "office"}, "office",
+                       "how demand moves over the week");
+    a.peak_to_mean = t.number("peak_to_mean", 0, {1, 100}, nullptr);
+    a.weekend_share = t.number("weekend_share", -1, kShareRange, nullptr);
+    return t.finish();
+  }
+
+  Status arrival_word(const std::string& word) {
+    ArrivalSpec& a = p_.workload.arrival;
+    if (word == "poisson") {
+      a.kind = ArrivalKind::kPoisson;
+      a.c2a = 1;
+      a.idc_1s = a.idc_10s = a.idc_60s = 0;
+      return ok_status();
+    }
+    if (word == "bursty") return ok_status();
+    if (word != "trace")
+      return invalid_argument("workload.arrival: must be poisson, bursty, trace or a table");
+    if (in_.trace_csv.empty())
+      return invalid_argument("workload.arrival: \"trace\" needs a trace (--trace FILE.csv)");
+    return ok_status();
+  }
+
+  Status growth(Fields& f) {
+    Workload& w = p_.workload;
+    const json::Value* v = f.any("growth");
+    if (v == nullptr) {
+      p_.defaults.push_back(
+          {"workload.growth", "0 (low -0.1, high 0.3)", "size in later years", true});
+      w.growth_low = -0.1;
+      w.growth_high = 0.3;
+      return ok_status();
+    }
+    if (v->is_number()) {
+      w.growth = v->as_double();
+      if (w.growth < -0.9 || w.growth > 10)
+        return invalid_argument("workload.growth: must be a yearly rate from -0.9 to 10");
+      w.growth_low = w.growth - 0.1;
+      w.growth_high = w.growth + 0.2;
+      return ok_status();
+    }
+    Fields t(v, "workload.growth", p_.defaults);
+    w.growth = t.number("base", 0, {-0.9, 10}, "size in later years");
+    w.growth_low = t.number("low", w.growth, {-0.9, 10}, nullptr);
+    w.growth_high = t.number("high", w.growth, {-0.9, 10}, nullptr);
+    HF_TRY(t.finish());
+    if (w.growth_low > w.growth || w.growth > w.growth_high)
+      return invalid_argument("workload.growth: low, base and high must rise");
+    return ok_status();
+  }
+
+  Status workload(const json::Value* table) {
+    if (table == nullptr && in_.trace_csv.empty())
+      return invalid_argument("workload: is missing")
+          .with_hint("[workload] with users, or rate_rps, and isl and osl");
+    Fields f(table, "workload", p_.defaults);
+    HF_TRY(rate(f));
+    LengthSpec isl;
+    LengthSpec osl;
+    if (!in_.trace_csv.empty()) {
+      HF_TRY(trace());
+      isl = of_trace([](const TraceRow& r) { return r.isl; });
+      osl = of_trace([](const TraceRow& r) { return r.osl; });
+      f.any("isl");
+      f.any("osl");
+    } else {
+      isl = lengths(f, "isl", 1155, "prompt work and memory");
+      osl = lengths(f, "osl", 211, "tokens to make");
+    }
+    p_.workload.prefix_share =
+        f.number("prefix_share", 0, {0, 0.999}, "share of prompts that need no work");
+    HF_TRY(arrival(f));
+    HF_TRY(growth(f));
+    HF_TRY(classes(f, isl, osl));
+    HF_TRY(f.finish());
+    return ok_status();
+  }
+
+  Status trace() {
+    Workload& w = p_.workload;
+    HF_TRY_ASSIGN(w.trace, parse_trace(in_.trace_csv, "trace"));
+    const double span = std::max(1.0, w.trace.back().at_s);
+    if (w.rate_rps == 0) w.rate_rps = static_cast<double>(w.trace.size()) / span;
+    w.arrival.kind = ArrivalKind::kTrace;
+    return ok_status();
+  }
+
+  template <typename Get>
+  LengthSpec of_trace(Get get) const {
+    std::vector<double> values;
+    LengthSpec out;
+    for (const TraceRow& r : p_.workload.trace) values.push_back(std::max(1.0, get(r)));
+    std::sort(values.begin(), values.end());
+    for (const double v : values) out.mean += v / static_cast<double>(values.size());
+    const auto at = [&values](double q) {
+      return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1))];
+    };
+    out.p50 = at(0.5);
+    out.p90 = at(0.9);
+    out.p99 = at(0.99);
+    return out;
+  }
+
+  Status owned(Fields& root) {
+    std::size_t index = 0;
+    for (const json::Value* t : root.tables("owned", kListLimit)) {
+      Fields f(t, "owned[" + std::to_string(index++) + "]", p_.defaults);
+      OwnedHardware o;
+      const std::string id = f.text("device", "");
+      if (id.empty()) return invalid_argument(f.path("device") + ": is missing");
+      const auto device = p_.hardware.find(id);
+      if (!device.ok())
+        return invalid_argument(f.path("device") + ": " + device.error().client_message());
+      o.device = *device;
+      o.count = static_cast<std::uint32_t>(f.number("count", 1, {1, 4096}, nullptr));
+      o.opportunity_year = f.number("opportunity_year", 0, kMoneyRange, nullptr);
+      HF_TRY(f.finish());
+      p_.owned.push_back(std::move(o));
+    }
+    return ok_status();
+  }
+
+  Status sites(Fields& root) {
+    std::size_t index = 0;
+    for (const json::Value* t : root.tables("sites", kListLimit)) {
+      Fields f(t, "sites[" + std::to_string(index++) + "]", p_.defaults);
+      Sites s;
+      s.name = f.text("name", "");
+      s.count = static_cast<std::uint32_t>(f.number("count", 1, {1, 1e6}, nullptr));
+      s.uplink_mbps = f.number("uplink_mbps", 20, {0, 1e6}, "time that updates take", true);
+      s.availability =
+          f.number("availability", 0.99, kShareRange, "whether the cloud is there", true);
+      s.devices = static_cast<std::uint32_t>(f.number("devices", 1, {1, 1024}, nullptr));
+      s.rtt_ms = f.number("rtt_ms", 30, {0, 1e5}, "latency budget of remote options", true);
+      s.power_w_max = f.number("power_w_max", 0, {1, 1e6}, nullptr);
+      HF_TRY(f.finish());
+      p_.sites.push_back(std::move(s));
+    }
+    return ok_status();
+  }
+
+  Status team(const json::Value* table) {
+    Fields f(table, "team", p_.defaults);
+    Team& t = p_.team;
+    t.fte = f.number("fte", 0, {0, 1e5}, nullptr);
+    t.staff_fte = f.number("staff_fte", -1, {0, 1e5},
+                           "0.1 for one machine, 0.5 up to four nodes, 1 per 20", true);
+    const double level =
+        f.number("level", 0.5, kShareRange, table == nullptr ? "staff hours" : nullptr, true);
+    t.onprem_level = f.number("onprem_level", level, kShareRange, nullptr);
+    t.cloud_level = f.number("cloud_level", level, kShareRange, nullptr);
+    const double usual = p_.currency == "EUR" ? 90'000 : 180'000;
+    t.loaded_cost = f.number("loaded_cost", usual, {0, 1e7}, "cost of staff", true);
+    return f.finish();
+  }
+
+  Status preferences(const json::Value* table) {
+    Fields f(table, "preferences", p_.defaults);
+    p_.predictability = f.number("predictability", 0, kShareRange, nullptr);
+    p_.cv_cost_max = f.number("cv_cost_max", -1, {0, 100}, nullptr);
+    p_.lockin_max = f.number("lockin_max", -1, {0, 1000}, nullptr);
+    p_.freshness_max_gap_months = f.number("freshness_max_gap_months", -1, {0, 240}, nullptr);
+    p_.frontier_share = f.number("frontier_share", 0, kShareRange, nullptr);
+    return f.finish();
+  }
+
+  Status training(const json::Value* table) {
+    Fields f(table, "training", p_.defaults);
+    p_.training_tokens = f.number("tokens", 0, {0, 1e15}, nullptr);
+    p_.training_per_year = f.number("cadence", p_.training_tokens > 0 ? 1 : 0, {0, 1000}, nullptr);
+    return f.finish();
+  }
+
+  Status data(const json::Value* table) {
+    Fields f(table, "data", p_.defaults);
+    p_.dataset_gb = f.number("dataset_gb", 0, {0, 1e9}, nullptr);
+    p_.ingest_gb_day = f.number("ingest_gb_day", 0, {0, 1e9}, nullptr);
+    return f.finish();
+  }
+
+  Status migration(const json::Value* table) {
+    Fields f(table, "migration", p_.defaults);
+    p_.migration_hours = f.number("hours", 0, {0, 1e7}, nullptr);
+    p_.retraining_cost = f.number("retraining_cost", 0, kMoneyRange, nullptr);
+    return f.finish();
+  }
+
+  Status upstreams(Fields& root) {
+    std::size_t index = 0;
+    for (const json::Value* t : root.tables("upstreams", kListLimit)) {
+      Fields f(t, "upstreams[" + std::to_string(index++) + "]", p_.defaults);
+      Upstream u;
+      u.name = f.text("name", "");
+      if (u.name.empty()) return invalid_argument(f.path("name") + ": is missing");
+      u.model = f.text("model", "");
+      u.region = f.text("region", "");
+      u.retention_days = f.number("retention_days", -1, {0, 36500}, nullptr);
+      u.trains_on_data = f.maybe_flag("trains_on_data");
+      u.certifications = f.texts("certifications");
+      u.price_in = f.number("price_in", -1, {0, 1e5}, nullptr);
+      u.price_out = f.number("price_out", -1, {0, 1e5}, nullptr);
+      u.price_cached = f.number("price_cached", -1, {0, 1e5}, nullptr);
+      u.availability =
+          f.number("availability", 0.995, kShareRange, "availability of that option", true);
+      u.rtt_ms = f.number("rtt_ms", 35, {0, 1e5}, nullptr);
+      u.ttft_ms = f.number("ttft_ms", 400, {0, 1e6}, nullptr);
+      u.tpot_ms = f.number("tpot_ms", 15, {0, 1e6}, nullptr);
+      HF_TRY(f.finish());
+      if ((u.price_in < 0) != (u.price_out < 0))
+        return invalid_argument(f.path("price_out") +
+                                ": price_in and price_out must be given together");
+      p_.upstreams.push_back(std::move(u));
+    }
+    return ok_status();
+  }
+
+  Status costs(const json::Value* table) {
+    Fields f(table, "costs", p_.defaults);
+    p_.pue = f.number("pue", 1.54, {1, 3}, "energy around the machines");
+    const Price* book =
+        p_.prices.find(PriceKind::kElectricityKwh, p_.site_region.empty() ? "own" : p_.site_region);
+    double usual = p_.currency == "EUR" ? 0.20 : 0.13;
+    if (book != nullptr) {
+      HF_TRY_ASSIGN(usual, p_.prices.amount(*book, p_.currency));
+    }
+    p_.electricity_kwh =
+        f.number("electricity_kwh", usual, {0, 10}, "cost of energy", book == nullptr);
+    p_.life_years = f.number("life_years", 4, {1, 15}, "when hardware is bought again");
+    p_.resale = f.number("resale", 0.15, kShareRange, "what hardware brings back", true);
+    p_.maintenance =
+        f.number("maintenance", 0.05, kShareRange, "upkeep of hardware per year", true);
+    p_.idle_share = f.number("idle_share", 0.38, kShareRange, "energy while idle");
+    p_.host_cost = f.number("host_cost", 9'000, kMoneyRange, "host of a data-centre device", true);
+    p_.host_watts = f.number("host_watts", 225, {0, 1e5}, "energy of the host", true);
+    const Price* rack = p_.prices.find(PriceKind::kRackMonth, "own");
+    double rack_price = 30;
+    if (rack != nullptr) {
+      HF_TRY_ASSIGN(rack_price, p_.prices.amount(*rack, p_.currency));
+    }
+    p_.rack_unit_month = f.number("rack_unit_month", rack_price, kMoneyRange,
+                                  "space of rack machines", rack == nullptr);
+    p_.api_drift =
+        f.number("api_drift", -0.30, {-0.9, 2}, "prices of token APIs in later years", true);
+    p_.mttr_hours = f.number("mttr_hours", 24, {0, 8760}, "availability of machines", true);
+    p_.lead_weeks = f.number("lead_weeks", 12, {0, 104}, "when hardware must be ordered", true);
+    p_.co2_kg_kwh = f.number("co2_kg_kwh", 0.35, {0, 5}, "emissions", true);
+    return f.finish();
+  }
+
+  Status contradictions() const {
+    for (const WorkloadClass& c : p_.workload.classes) {
+      const double least = c.slo.tpot_p99_ms > 0 && c.slo.e2e_p99_ms > 0 ? c.slo.e2e_p99_ms : 0;
+      if (least > 0 && c.slo.control_loop_ms > 0 && c.slo.control_loop_ms > least * 1000)
+        return invalid_argument("slo.control_loop_ms: is far above slo.e2e_p99_ms");
+      for (const ModelNeed& m : p_.models) {
+        const double needed = c.isl.mean + c.osl.mean;
+        if (m.shape.context_max > 0 && needed > m.shape.context_max)
+          return invalid_argument("workload.isl: a request has " + number_text(needed) +
+                                  " tokens on average, and " + m.shape.id + " reads at most " +
+                                  std::to_string(m.shape.context_max));
+      }
+    }
+    return ok_status();
+  }
+
+  const ProblemInputs& in_;
+  Problem& p_;
+};
+
+}  // namespace
+
+std::string_view service_kind_name(ServiceKind kind) {
+  return kServiceKinds[static_cast<std::size_t>(kind)];
+}
+
+std::string_view label_name(Label label) { return kLabels[static_cast<std::size_t>(label)]; }
+
+std::string_view engine_profile_name(EngineProfile profile) {
+  return kProfiles[static_cast<std::size_t>(profile)];
+}
+
+Result<std::vector<TraceRow>> parse_trace(std::string_view csv, std::string_view name) {
+  HF_TRY_ASSIGN(const CsvTable t, CsvTable::parse(csv, name));
+  for (const char* column : {"TIMESTAMP", "ContextTokens", "GeneratedTokens"})
+    if (!t.column(column))
+      return invalid_argument(std::string(name) + ": there is no column " + column);
+  if (t.rows() == 0) return invalid_argument(std::string(name) + ": there is no request");
+  std::vector<TraceRow> rows;
+  for (std::size_t row = 0; row < t.rows(); ++row) {
+    TraceRow r;
+    HF_TRY_ASSIGN(r.at_s, trace_time(t, row));
+    HF_TRY_ASSIGN(r.isl, t.required(row, "ContextTokens", 0, 1e7));
+    HF_TRY_ASSIGN(r.osl, t.required(row, "GeneratedTokens", 0, 1e7));
+    rows.push_back(r);
+  }
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const TraceRow& a, const TraceRow& b) { return a.at_s < b.at_s; });
+  const double first = rows.front().at_s;
+  for (TraceRow& r : rows) r.at_s -= first;
+  return rows;
+}
+
+Result<Problem> parse_problem(const ProblemInputs& inputs) {
+  Problem p;
+  p.today = inputs.today;
+  p.hardware = shipped_devices();
+  p.prices = PriceBook::shipped();
+  for (const Device& d : inputs.extra_devices)
+    for (std::string& s : suspicious(d, shipped_devices().all()))
+      p.warnings.push_back(std::move(s));
+  p.hardware.merge(inputs.extra_devices);
+  p.prices.merge(inputs.extra_prices);
+  p.calibrations = inputs.calibrations;
+  HF_TRY(Parser(inputs, p).run());
+  p.inputs_sha256 = inputs_digest(inputs, p);
+  return p;
+}
+
+}  // namespace holdfast::planner
