@@ -37,7 +37,8 @@ std::vector<double> stretched(const std::vector<double>& values, double peak) {
   const auto with_power = [&values](double power) {
     std::vector<double> out;
     for (const double v : values) out.push_back(std::pow(std::max(v, 1e-9), power));
-    const double mean = std::accumulate(out.begin(), out.end(), 0.0) / static_cast<double>(out.size());
+    const double mean =
+        std::accumulate(out.begin(), out.end(), 0.0) / static_cast<double>(out.size());
     for (double& v : out) v /= mean;
     return out;
   };

@@ -16,9 +16,7 @@ constexpr double kServerBatchMax = 512;
 constexpr int kServerChunk = 2048;
 constexpr int kOwnChunk = 512;
 
-bool in_data_centre(const Device& d) {
-  return d.device_class == DeviceClass::kDatacentre;
-}
+bool in_data_centre(const Device& d) { return d.device_class == DeviceClass::kDatacentre; }
 
 double p99_of(const LengthSpec& spec) {
   if (spec.p99 > 0) return spec.p99;
@@ -42,13 +40,13 @@ Lengths simulation_lengths(const LengthSpec& spec) {
   return out;
 }
 
-Replica::Replica(const ModelNeed& model, const Quant& quant, const Placement& place,
-                 EngineProfile profile, const Efficiencies& efficiencies,
-                 const std::vector<Calibration>& calibrations)
+ServedModel::ServedModel(const ModelNeed& model, const Quant& quant, const Placement& place,
+                         EngineProfile profile, const Efficiencies& efficiencies,
+                         const std::vector<Calibration>& calibrations)
     : model_(&model), quant_(quant), place_(place) {
   const Device& device = place.device;
   weights_ = weights_bytes(model.shape, quant);
-  kv_element_ = kv_element_bytes(model.kv_type).value_or(2);
+  kv_element_ = planner::kv_element_bytes(model.kv_type).value_or(2);
   batching_ = profile == EngineProfile::kTrtLlm || profile == EngineProfile::kTuned ||
               (profile == EngineProfile::kHoldfast && in_data_centre(device));
   const auto server = profile == EngineProfile::kTuned ? ServerProfile::kTunedServer
@@ -61,7 +59,8 @@ Replica::Replica(const ModelNeed& model, const Quant& quant, const Placement& pl
   eta_slope_ = std::log(far.eta / near.eta) / std::log(4.0);
   eta_ = near.eta * std::pow(2.0, eta_slope_);
   profile_ = t.profile;
-  profile_.kv_element_bytes = batching_ ? std::min(kv_element_, quant.bits_per_weight >= 16 ? 2.0 : 1.0) : kv_element_;
+  profile_.kv_element_bytes =
+      batching_ ? std::min(kv_element_, quant.bits_per_weight >= 16 ? 2.0 : 1.0) : kv_element_;
   if (batching_) kv_element_ = profile_.kv_element_bytes;
   class_ = batching_ ? t.name : d.name;
   decode_sigma_ = batching_ ? t.sigma : d.sigma;
@@ -70,8 +69,8 @@ Replica::Replica(const ModelNeed& model, const Quant& quant, const Placement& pl
   batch_limit_ = batching_ ? kServerBatchMax : kOwnBatchMax;
   place_.tensor_parallel = batching_ ? place_.devices : 1;
   for (const Calibration& c : calibrations) {
-    const bool mine = c.device == device.id ||
-                      (c.device.empty() && device.device_class == DeviceClass::kCpu);
+    const bool mine =
+        c.device == device.id || (c.device.empty() && device.device_class == DeviceClass::kCpu);
     if (!mine) continue;
     decode_factor_ = c.decode_factor;
     prefill_factor_ = c.prefill_factor;
@@ -81,11 +80,12 @@ Replica::Replica(const ModelNeed& model, const Quant& quant, const Placement& pl
   }
 }
 
-Seconds Replica::step(double batch, double context, double speed) const {
+Seconds ServedModel::step(double batch, double context, double speed) const {
   Seconds t;
   if (batching_) {
     const double n = place_.devices;
-    const BytesPerSecond bandwidth = place_.device.data_bandwidth() * (n * profile_.bandwidth_share);
+    const BytesPerSecond bandwidth =
+        place_.device.data_bandwidth() * (n * profile_.bandwidth_share);
     const FlopsPerSecond flops = profile_.peak * (n * profile_.decode_flops_share);
     const Bytes read = weights_read(shape(), weights_, batch, decode_.expert_reuse);
     t = std::max(read / bandwidth, decode_flops(shape()) * batch / flops) +
@@ -97,7 +97,7 @@ Seconds Replica::step(double batch, double context, double speed) const {
   return t / (speed * decode_factor_);
 }
 
-Seconds Replica::prefill(double tokens, double speed) const {
+Seconds ServedModel::prefill(double tokens, double speed) const {
   if (tokens <= 0) return Seconds(0);
   Seconds t;
   if (batching_) {
@@ -106,27 +106,32 @@ Seconds Replica::prefill(double tokens, double speed) const {
         communication(shape(), place_, tokens) * profile_.communication_factor;
   } else {
     const double eta = eta_ * std::pow(std::clamp(tokens, 128.0, 32768.0) / 1024, eta_slope_);
-    t = prefill_time(shape(), tokens, place_, eta, 0, kOwnChunk, pipeline_exponent(shape(), quant_));
+    t = prefill_time(shape(), tokens, place_, eta, 0, kOwnChunk,
+                     pipeline_exponent(shape(), quant_));
   }
   return t / (speed * prefill_factor_);
 }
 
-double Replica::batch_max(const RequestShape& request) const {
+double ServedModel::batch_max(const RequestShape& request) const {
   const double longest = std::max(model_->context, request.isl_p99 + request.osl_p99);
   const double usual = std::max(1.0, request.isl + request.osl / 2);
   const std::uint32_t chunk = batching_ ? kServerChunk : kOwnChunk;
-  const double of_longest = sequences_max(shape(), quant_, place_.device, place_.devices, longest, kv_element_, chunk);
+  const double of_longest =
+      sequences_max(shape(), quant_, place_.device, place_.devices, longest, kv_element_, chunk);
   if (of_longest < 1) return 0;
-  const double of_usual = sequences_max(shape(), quant_, place_.device, place_.devices, usual, kv_element_, chunk);
+  const double of_usual =
+      sequences_max(shape(), quant_, place_.device, place_.devices, usual, kv_element_, chunk);
   return std::floor(std::min(of_usual, batch_limit_));
 }
 
-MemoryNeed Replica::memory(const RequestShape& request, double batch) const {
+MemoryNeed ServedModel::memory(const RequestShape& request, double batch) const {
   return memory_need(shape(), quant_, place_.device, place_.devices, batch,
-                     request.isl + request.osl / 2, kv_element_, batching_ ? kServerChunk : kOwnChunk);
+                     request.isl + request.osl / 2, kv_element_,
+                     batching_ ? kServerChunk : kOwnChunk);
 }
 
-Replica::Cap Replica::cap(const RequestShape& request, double tpot_max_ms, double speed) const {
+ServedModel::Cap ServedModel::cap(const RequestShape& request, double tpot_max_ms,
+                                  double speed) const {
   Cap out;
   const double most = batch_max(request);
   if (most < 1) return out;
@@ -155,7 +160,7 @@ Replica::Cap Replica::cap(const RequestShape& request, double tpot_max_ms, doubl
   return out;
 }
 
-StepCoefficients Replica::coefficients(const RequestShape& request, double speed) const {
+StepCoefficients ServedModel::coefficients(const RequestShape& request, double speed) const {
   StepCoefficients c;
   const double context = std::max(1.0, request.isl + request.osl / 2);
   const double tp = place_.tensor_parallel;
@@ -207,7 +212,7 @@ StepCoefficients Replica::coefficients(const RequestShape& request, double speed
   return c;
 }
 
-EngineLimits Replica::limits(const RequestShape& request, double batch) const {
+EngineLimits ServedModel::limits(const RequestShape& request, double batch) const {
   EngineLimits l;
   l.batch_max = static_cast<int>(std::clamp(batch, 1.0, static_cast<double>(kSimulatedBatchMax)));
   const MemoryNeed fixed = memory(request, 0);
@@ -219,7 +224,7 @@ EngineLimits Replica::limits(const RequestShape& request, double batch) const {
   return l;
 }
 
-Latency chain_latency(const Replica& replica, const RequestShape& request, double batch,
+Latency chain_latency(const ServedModel& replica, const RequestShape& request, double batch,
                       PerSecond rate, double c2a, double speed) {
   Latency out;
   out.tier = "processor-sharing chain";

@@ -13,11 +13,11 @@ inline constexpr int kHoursPerWeek = 168;
 
 // Requests per second of one class, hour by hour, this year.
 struct DemandProfile {
-  PerSecond mean;                // over a week
-  PerSecond sized;               // the 99th percentile of the hours: what capacity must hold
-  double peak_to_mean = 1;       // sized over mean
-  std::vector<double> hours;     // of some weeks, relative to the mean (mean 1)
-  std::vector<double> week;      // one week without noise, relative to the mean
+  PerSecond mean;             // over a week
+  PerSecond sized;            // the 99th percentile of the hours: what capacity must hold
+  double peak_to_mean = 1;    // sized over mean
+  std::vector<double> hours;  // of some weeks, relative to the mean (mean 1)
+  std::vector<double> week;   // one week without noise, relative to the mean
 };
 
 // From the shape of the workload's arrivals. A given peak_to_mean stretches the profile to it.

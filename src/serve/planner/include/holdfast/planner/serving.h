@@ -25,11 +25,12 @@ RequestShape request_shape(const WorkloadClass& c, double prefix_share);
 Lengths simulation_lengths(const LengthSpec& spec);
 
 // Immutable; thread-safe.
-class Replica {
+class ServedModel {
  public:
   // `speed` scales all rates: 1 is the median prediction.
-  Replica(const ModelNeed& model, const Quant& quant, const Placement& place, EngineProfile profile,
-          const Efficiencies& efficiencies, const std::vector<Calibration>& calibrations);
+  ServedModel(const ModelNeed& model, const Quant& quant, const Placement& place,
+              EngineProfile profile, const Efficiencies& efficiencies,
+              const std::vector<Calibration>& calibrations);
 
   const Placement& place() const { return place_; }
   const Quant& quant() const { return quant_; }
@@ -40,8 +41,8 @@ class Replica {
 
   Seconds step(double batch, double context, double speed = 1) const;
   Seconds prefill(double tokens, double speed = 1) const;
-  // Largest batch that memory holds at the mean length, and the engine runs; 0: not even one request
-  // of the 99th percentile fits.
+  // Largest batch that memory holds at the mean length, and the engine runs; 0: not even one
+  // request of the 99th percentile fits.
   double batch_max(const RequestShape& request) const;
   // Memory at that batch.
   MemoryNeed memory(const RequestShape& request, double batch) const;
@@ -72,8 +73,8 @@ class Replica {
   bool batching_ = false;
   std::string class_;
   DecodeEfficiency decode_;
-  double eta_ = 0.3;       // of prefill at 1024 tokens
-  double eta_slope_ = 0;   // d ln eta / d ln n
+  double eta_ = 0.3;      // of prefill at 1024 tokens
+  double eta_slope_ = 0;  // d ln eta / d ln n
   BatchProfile profile_;
   double decode_factor_ = 1;
   double prefill_factor_ = 1;
@@ -91,9 +92,9 @@ struct Latency {
   std::string tier;  // "processor-sharing chain", "single slot", "simulation"
 };
 
-// Tier 1 of section 10: a chain of one replica that gets `rate`; waits are stretched by the burstiness
-// of arrivals, (c_a^2 + 1) / 2.
-Latency chain_latency(const Replica& replica, const RequestShape& request, double batch,
+// Tier 1 of section 10: a chain of one replica that gets `rate`; waits are stretched by the
+// burstiness of arrivals, (c_a^2 + 1) / 2.
+Latency chain_latency(const ServedModel& replica, const RequestShape& request, double batch,
                       PerSecond rate, double c2a, double speed = 1);
 
 }  // namespace holdfast::planner
