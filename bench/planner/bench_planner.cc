@@ -20,7 +20,7 @@ Simulation engine(double rate, const RequestClass& cls) {
   s.step.decode_speed = teraflops(0.30 * 3958);
   s.step.prefill_speed = teraflops(0.45 * 3958);
   s.step.attention_flops = 2 * 80 * 64 * 128;
-  s.step.overlap = true;
+  s.step.form = StepForm::kWeightsUnderArithmetic;
   s.limits.kv_tokens_max = 423000;
   s.arrivals.rate = PerSecond(rate);
   s.classes = {cls};
