@@ -36,6 +36,13 @@ TEST(LedgerTest, PurchasesRepeatAndAreValuedAtTheHorizon) {
   EXPECT_NEAR(months[36].value(), -726 + 11.025, kCent);
 }
 
+TEST(LedgerTest, NothingIsBoughtAtTheHorizon) {
+  const Ledger ledger = own_ledger(server(2), {}, 4).value();
+  EXPECT_EQ(ledger.lines[0].name, "purchase");
+  EXPECT_EQ(ledger.lines[0].per_year,
+            (std::vector<Money>{Money(1000), Money(0), Money(1000), Money(0), Money(0)}));
+}
+
 // The levelised capital of own_cost_year is the annuity whose present value is that of the cash.
 TEST(LedgerTest, AnnuityEqualsPresentValueOfTheCash) {
   Ownership own = server(4);

@@ -17,6 +17,13 @@ inline constexpr int kClassesMax = 64;
 inline constexpr int kReplicationsMax = 1000;
 inline constexpr std::int64_t kSimulatedRequestsMax = 5'000'000;
 
+// How reading memory and computing share an iteration.
+enum class StepForm : std::uint8_t {
+  kReadThenDecode,         // max(read, prefill) + decode
+  kAllUnderArithmetic,     // max(read, decode + prefill)
+  kWeightsUnderArithmetic  // max(read of weights, decode + prefill) + read of keys and values
+};
+
 // How long one engine iteration takes (specification, sections 7 and 8). With b rows that gain a
 // token, p prompt tokens and S tokens of context in all running sequences:
 //   read    = (weights + experts * u(b + p) + kv_factor * kv_per_token * S) / bandwidth
@@ -25,11 +32,6 @@ inline constexpr std::int64_t kSimulatedRequestsMax = 5'000'000;
 //   t = (what the form makes of these) + overhead + per_row * rows + per_token_sent * (b + p)
 // where u(n) = 1 - (1 - expert_share)^(n^expert_rho) and rows counts prompts as well. The bandwidth
 // and speeds are effective ones, efficiency included.
-enum class StepForm : std::uint8_t {
-  kReadThenDecode,         // max(read, prefill) + decode
-  kAllUnderArithmetic,     // max(read, decode + prefill)
-  kWeightsUnderArithmetic  // max(read of weights, decode + prefill) + read of keys and values
-};
 struct StepCoefficients {
   Bytes weights{};
   Bytes experts{};
