@@ -110,7 +110,7 @@ class Finder {
         const double most = served->batch_max(slice_.request);
         if (most < 1) {
           best.memory =
-              served->memory({slice_.request.isl_p99, slice_.request.osl_p99, 0, 0, 0}, 1);
+              served->memory({slice_.request.isl_p99, slice_.request.osl_p99, 0, 0, 0, 0}, 1);
           best.quant = q.name;
           continue;
         }

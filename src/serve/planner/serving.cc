@@ -27,7 +27,11 @@ double p99_of(const LengthSpec& spec) {
 }  // namespace
 
 RequestShape request_shape(const WorkloadClass& c, double prefix_share) {
-  return {c.isl.mean, c.osl.mean, p99_of(c.isl), p99_of(c.osl), prefix_share};
+  const double p50 = c.osl.p50;
+  // Of percentiles: the lognormal through the median and the 90th.
+  const double sigma = p50 > 0 ? std::log(std::max(1.0, c.osl.p90 / p50)) / 1.2815515655446004 : 0;
+  const double cv = p50 > 0 ? std::sqrt(std::expm1(sigma * sigma)) : c.osl.cv;
+  return {c.isl.mean, c.osl.mean, p99_of(c.isl), p99_of(c.osl), prefix_share, std::min(cv, 3.0)};
 }
 
 Lengths simulation_lengths(const LengthSpec& spec) {
@@ -228,7 +232,7 @@ Latency chain_latency(const ServedModel& replica, const RequestShape& request, d
                       PerSecond rate, double c2a, double speed) {
   Latency out;
   out.tier = "processor-sharing chain";
-  const double context = request.isl + request.osl / 2;
+  const double context = request.running_context();
   const Seconds prompt = replica.prefill(request.work_isl(), speed);
   SharedProcessor system;
   system.arrivals = rate;

@@ -99,6 +99,7 @@ struct PlanOption {
   double npv = 0;
   std::vector<double> per_year;  // [horizon + 1]: 0 is now
   double per_million_tokens = 0;
+  double migration = 0;  // paid once
   Band npv_band;
   double cost_cv = 0;
   double p_cheapest = 0;
@@ -123,6 +124,13 @@ struct TornadoBar {
   std::string winner_high;
 };
 
+// Latency of one replica of the recommended option at a share of its most requests.
+struct LoadPoint {
+  double load = 0;  // 0..1
+  double ttft_p99_ms = 0;
+  double tpot_p99_ms = 0;
+};
+
 struct PortfolioPart {
   std::string workload_class;
   std::string option;  // id
@@ -145,6 +153,7 @@ struct Plan {
   std::vector<PortfolioPart> portfolio;    // with several classes
   std::optional<double> best_pure_npv;     // of one mode for all classes
   std::vector<TornadoBar> tornado;
+  std::vector<LoadPoint> load_curve;
   double rate_mean = 0;   // requests per second
   double rate_sized = 0;  // that capacity is for
   double peak_to_mean = 1;

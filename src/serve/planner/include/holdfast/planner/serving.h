@@ -19,6 +19,10 @@ struct RequestShape {
   double isl_p99 = 0;
   double osl_p99 = 0;
   double prefix_share = 0;
+  double osl_cv = 1;
+  // Tokens that stand in a running sequence on average: long answers run longer and are seen more
+  // often, so it is ISL + OSL (1 + cv^2) / 2.
+  double running_context() const { return isl + osl * (1 + osl_cv * osl_cv) / 2; }
   double work_isl() const { return isl * (1 - prefix_share); }
 };
 RequestShape request_shape(const WorkloadClass& c, double prefix_share);
