@@ -8,13 +8,12 @@
 #include "draft.h"
 #include "holdfast/base/checked.h"
 #include "holdfast/base/units.h"
-#include "holdfast/footprint/fit.h"
-#include "holdfast/footprint/kv_pages.h"
 #include "holdfast/kernels/select.h"
 #include "holdfast/platform/cpu.h"
 #include "holdfast/platform/process.h"
 #include "holdfast/quant/packed.h"
 #include "holdfast/vault/pack_reader.h"
+#include "sizing.h"
 
 namespace holdfast::enginehost {
 
@@ -196,82 +195,9 @@ class PayloadReader {
   std::optional<Error> failure_;
 };
 
-std::uint64_t weights_bytes(const vault::PackReader& pack) {
-  std::uint64_t sum = 0;
-  for (const vault::TensorEntry& t : pack.index().tensors) sum += t.length;
-  return sum;
-}
-
 ByteView object_view(const vault::PackReader& pack, vault::ObjectKind kind, ByteView payload) {
   const vault::ObjectEntry* o = pack.index().find_object(kind);
   return o == nullptr ? ByteView() : payload.subspan(o->offset, o->length);
-}
-
-// What a draft model takes beside the model.
-struct Beside {
-  std::uint64_t fixed_bytes = 0;
-  std::uint64_t page_bytes = 0;  // for each page of the model's KV cache
-};
-
-Beside beside(const LoadedModel* draft) {
-  if (draft == nullptr) return {};
-  const kvcache::KvLayout layout =
-      model::kv_layout(draft->model->hyperparameters(), draft->model->options().kv_type);
-  return {draft->plan.weights_bytes + draft->plan.scratch_bytes, footprint::kv_page_bytes(layout)};
-}
-
-// What a model is loaded for, where its sequences have so many tokens.
-model::LoadOptions load_options(const LoadConfig& config, std::uint32_t context) {
-  const bool guesses = config.speculation.source != runtime::SpeculationOptions::Source::kNone;
-  const std::uint32_t decoding = config.places() + (guesses ? config.speculation.tokens_max : 0);
-  const std::uint32_t chunk =
-      std::min({config.prefill_chunk, context, model::kBatchTokensMax - decoding});
-  model::LoadOptions o;
-  o.context_length = context;
-  o.kv_type = config.kv_type;
-  o.batch_tokens_max = chunk + decoding;
-  o.sequences_max = config.places();
-  o.logits_rows_max = std::min(std::max(config.logits_rows, decoding), o.batch_tokens_max);
-  o.hidden_rows_max = config.hidden_states ? chunk : 0;
-  o.threads = config.threads;
-  return o;
-}
-
-footprint::ScratchBytes scratch_of(const LoadConfig& config, const model::Hyperparameters& hyper) {
-  return [&config, &hyper](std::uint32_t context) -> Result<std::uint64_t> {
-    HF_TRY_ASSIGN(const footprint::MemoryPlan plan,
-                  model::memory_plan(hyper, load_options(config, context), 0));
-    return plan.scratch_bytes;
-  };
-}
-
-footprint::FitRequest fit_request(const LoadConfig& config, const model::Hyperparameters& hyper,
-                                  std::uint64_t weights, const Beside& beside) {
-  footprint::FitRequest r;
-  r.weights_bytes = weights + beside.fixed_bytes;
-  r.page_bytes =
-      footprint::kv_page_bytes(model::kv_layout(hyper, config.kv_type)) + beside.page_bytes;
-  r.context = config.context;
-  r.context_max = hyper.context_train;
-  r.kv_tokens = config.kv_tokens;
-  r.sequences = config.batch_max;
-  r.places = config.places();
-  r.limit_bytes = config.memory_limit_bytes;
-  r.kv_bytes_max = config.kv_bytes_max;
-  return r;
-}
-
-// For a draft model: the model that it guesses for decides about pages.
-Result<footprint::MemoryPlan> draft_plan(const LoadConfig& config,
-                                         const model::Hyperparameters& hyper,
-                                         std::uint64_t weights) {
-  HF_TRY_ASSIGN(footprint::MemoryPlan plan,
-                model::memory_plan(hyper, load_options(config, config.context), weights));
-  plan.kv_bytes = 0;
-  const std::uint64_t limit = config.memory_limit_bytes;
-  if (limit == 0 || plan.total_bytes() <= limit) return plan;
-  return exhausted("the draft model does not fit: " + format_bytes(plan.total_bytes()) +
-                   " needed, " + format_bytes(limit) + " available");
 }
 
 // The steps of loading one model, in order.
@@ -335,7 +261,9 @@ class Loader {
   }
 
   Status plan(const vault::PackReader& pack, const model::Hyperparameters& hyper) {
-    const std::uint64_t weights = weights_bytes(pack);
+    std::uint64_t weights = 0;
+    for (const vault::TensorEntry& t : pack.index().tensors) weights += t.length;
+    const std::uint64_t kept = pack.payload_bytes() - weights;
     if (role_ == Role::kDraft) {
       HF_TRY_ASSIGN(loaded_->plan, draft_plan(config_, hyper, weights));
       options_ = load_options(config_, config_.context);
@@ -352,6 +280,7 @@ class Loader {
     options_ = load_options(config_, fit.context);
     pages_ = fit.pages;
     loaded_->plan = fit.plan;
+    loaded_->plan.process_bytes = process_bytes(config_, fit, kept);
     loaded_->context_reduced = fit.reduced;
     return ok_status();
   }

@@ -93,7 +93,6 @@ std::vector<const KernelTable*> available_kernels(const platform::CpuFeatures& c
   return tables;
 }
 
-
 QuantGemm quant_gemm(const KernelTable& table, quant::TensorType packed) {
   switch (packed) {
 #define HF_QUANT_KERNEL(type, field) \
