@@ -371,7 +371,8 @@ Status compare(const Context& context, const std::vector<std::string>& files) {
 Status run_calibrate(const Context& context, const BenchFlags& flags) {
   if (flags.prefill > 0 || flags.decode > 0 || flags.start || flags.kv_cost || flags.no_limits)
     return invalid_argument("--calibrate measures what the planner needs: it takes no other test");
-  return bench_calibrate(context, flags.model, flags.out);
+  return bench_calibrate(
+      context, {.model = flags.model, .out = flags.out, .repetitions = flags.repetitions});
 }
 
 Status run_bench(const Context& context, const BenchFlags& flags) {

@@ -32,8 +32,7 @@ using Clock = std::chrono::steady_clock;
 // Of a minute, what is left for the last probe and the file.
 constexpr double kBudgetSeconds = 55;
 // All points are measured in turns, so that what others do for a while spoils few repetitions of
-// each: so many turns, or as many as begin in that time.
-constexpr std::size_t kTurns = 8;
+// each: as many turns as there shall be repetitions, or as begin in that time.
 constexpr double kTurnsSeconds = 40;
 // A short text, as most answers begin after; and one that is long for keys and values to count.
 constexpr std::int64_t kShortDepth = 16;
@@ -76,8 +75,8 @@ Result<std::optional<Calibration>> read_known(platform::FileSystem& fs, const st
 
 class Calibrator {
  public:
-  Calibrator(const Context& context, std::string model_name)
-      : context_(context), model_name_(std::move(model_name)) {}
+  Calibrator(const Context& context, std::string model_name, std::int64_t repetitions)
+      : context_(context), model_name_(std::move(model_name)), repetitions_(repetitions) {}
 
   Status measure() {
     HF_TRY(open());
@@ -201,7 +200,7 @@ class Calibrator {
 
   Status measure_points() {
     std::vector<std::vector<double>> rates(tests_.size());
-    for (std::size_t turn = 0; turn < kTurns; ++turn) {
+    for (std::int64_t turn = 0; turn < repetitions_; ++turn) {
       for (std::size_t i = 0; i < tests_.size(); ++i) {
         if (turn == 0) say(tests_[i].label());
         HF_TRY(repeat(tests_[i], rates[i], turn == 0 ? kBudgetSeconds : kTurnsSeconds));
@@ -223,6 +222,7 @@ class Calibrator {
 
   const Context& context_;
   const std::string model_name_;
+  const std::int64_t repetitions_;
   const std::vector<BenchTest> tests_ = calibration_tests();
   json::Object config_;
   std::int64_t chunk_ = 0;
@@ -247,11 +247,12 @@ std::string table_of(const CalibratedModel& model) {
 
 }  // namespace
 
-Status bench_calibrate(const Context& context, const std::string& model, const std::string& out) {
+Status bench_calibrate(const Context& context, const CalibrateFlags& flags) {
+  const std::string& out = flags.out;
   platform::PosixFileSystem fs;
   const std::string path = out.empty() ? context.data_dir + "/planner/calibration.json" : out;
   HF_TRY_ASSIGN(const std::optional<Calibration> known, read_known(fs, path));
-  Calibrator calibrator(context, model);
+  Calibrator calibrator(context, flags.model, flags.repetitions);
   HF_TRY(calibrator.measure());
   if (known && !known->machine.same_as(calibrator.machine()))
     notice(context, "note: " + path + " was of another machine; it is begun anew");
