@@ -11,6 +11,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
+#include <ostream>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "holdfast/backend/engine_process.h"
@@ -27,7 +30,6 @@ constexpr double kErrorMax = 0.02;
 // Tokens that each sequence makes while all run: within its last page.
 constexpr std::uint32_t kGenerated = 24;
 constexpr std::uint32_t kPageTokens = 32;
-constexpr std::uint32_t kThreads = 2;
 
 struct Point {
   const char* variable;  // of the environment: path of the GGUF file
@@ -36,13 +38,20 @@ struct Point {
   std::uint32_t sequences;
   const char* kv_type = "f16";
   bool huge_pages = true;
+  const char* load = "read";
+  std::uint32_t threads = 2;
+
+  std::string name() const {
+    return std::string(model) + "_" + std::to_string(context) + "_x" + std::to_string(sequences) +
+           "_" + kv_type + (huge_pages ? "" : "_small_pages") +
+           (std::string_view(load) == "read" ? "" : "_mapped") + "_" + std::to_string(threads) +
+           "_threads";
+  }
 };
 
-std::string name_of(const ::testing::TestParamInfo<Point>& info) {
-  const Point& p = info.param;
-  return std::string(p.model) + "_" + std::to_string(p.context) + "_x" +
-         std::to_string(p.sequences) + "_" + p.kv_type + (p.huge_pages ? "" : "_small_pages");
-}
+std::string name_of(const ::testing::TestParamInfo<Point>& info) { return info.param.name(); }
+// Without it a test's name would hold addresses.
+void PrintTo(const Point& p, std::ostream* out) { *out << p.name(); }
 
 class ResidentTest : public ::testing::TestWithParam<Point> {
  protected:
@@ -58,7 +67,7 @@ class ResidentTest : public ::testing::TestWithParam<Point> {
     importer::ImportOptions options;
     options.path = path;
     options.name = "model";
-    options.threads = kThreads;
+    options.threads = 2;
     options.engine_program = HOLDFAST_ENGINE;
     const auto imported = importer::import_model(**store, options);
     ASSERT_TRUE(imported.ok()) << imported.error().to_string();
@@ -87,8 +96,9 @@ class ResidentTest : public ::testing::TestWithParam<Point> {
 
   static json::Object config() {
     const Point& p = GetParam();
-    return {{"threads", kThreads},
-            {"usable_cpus", kThreads},
+    return {{"threads", p.threads},
+            {"usable_cpus", 2},
+            {"load", p.load},
             {"context", p.context},
             {"batch_max", p.sequences},
             {"kv_tokens", std::uint64_t{p.context} * p.sequences},
@@ -190,8 +200,7 @@ TEST_P(ResidentTest, PredictedIsMeasured) {
   const footprint::Resident& r = plan.resident;
   const auto measured = static_cast<double>(*memory.resident_peak_bytes);
   const double error = static_cast<double>(r.total_bytes()) / measured - 1;
-  std::printf("| %s | %u | %u | %s | %s | %.1f | %.1f | %.1f | %.1f | %.1f | %.1f | %+.2f %% |\n",
-              p.model, p.context, p.sequences, p.kv_type, huge ? "huge" : "small",
+  std::printf("| %s | %.1f | %.1f | %.1f | %.1f | %.1f | %.1f | %+.2f %% |\n", p.name().c_str(),
               megabytes(r.weights_bytes), megabytes(r.kv_bytes), megabytes(r.scratch_bytes),
               megabytes(r.process_bytes), megabytes(r.total_bytes()), measured / 1e6, error * 100);
   EXPECT_LE(std::abs(error), kErrorMax);
@@ -234,7 +243,11 @@ INSTANTIATE_TEST_SUITE_P(
                       Point{kSmollm, "smollm2", 2048, 4, "q8_0"},
                       Point{kGemma, "gemma3", 512, 4, "q4_0"},
                       Point{kSmollm, "smollm2", 512, 4, "f16", false},
-                      Point{kGemma, "gemma3", 512, 1, "f16", false}),
+                      Point{kGemma, "gemma3", 512, 1, "f16", false},
+                      Point{kSmollm, "smollm2", 512, 4, "f16", true, "mmap"},
+                      Point{kGemma, "gemma3", 512, 1, "f16", true, "mmap", 1},
+                      Point{kSmollm, "smollm2", 512, 1, "f16", true, "read", 1},
+                      Point{kSmollm, "smollm2", 512, 4, "f16", true, "read", 8}),
     name_of);
 #endif
 
