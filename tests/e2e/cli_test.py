@@ -289,6 +289,45 @@ class Run(Case):
         self.fails(2, ["bench", "smol", "--file", bad], "--kv-cost")
         self.fails(3, ["bench", "smol", "--kv-cost", "--file", self.root + "/none.txt"], "none.txt|No such|not found|cannot")
 
+    def test_bench_calibrates(self):
+        path = self.root + "/calibration.json"
+        done = self.ok(["bench", "smol", "--calibrate", "--out", path, "--threads", "2",
+                        "--repetitions", "1", "--json"])
+        with open(path) as f:
+            text = f.read()
+        self.assertEqual(done.stdout, text)
+        file = json.loads(text)
+        self.assertEqual(file["schema"], "holdfast.calibration/1")
+        self.assertEqual(file["machine"]["threads"], 2)
+        for key in ("memory_bytes", "bandwidth_bytes_per_s", "int8_ops_per_s", "f32_ops_per_s",
+                    "disk_read_bytes_per_s"):
+            self.assertGreater(file["machine"][key], 1e6, key)
+        model, = file["models"]
+        # SmolLM2-135M; Q4_1 has 5 bits a weight, Q8_0 of the embedding 8.5.
+        self.assertEqual([model[k] for k in ("name", "params", "layers", "quant", "kv_type")],
+                         ["smol", 134515008, 30, "Q4_1", "f16"])
+        self.assertTrue(0.9e8 < model["weights_bytes"] < 1.0e8)
+        self.assertTrue(0 < model["start_s"] < 60)
+        points = [(p["kind"], p["tokens"], p["batch"], p["depth"]) for p in model["points"]]
+        wanted = [("prefill", n, 1, 0) for n in (128, 512, 2048)]
+        wanted += [("decode", 32, b, 16) for b in (1, 2, 4, 8)] + [("decode", 32, 1, 2000)]
+        # A machine that is too slow for all says which it left out.
+        for point in wanted:
+            self.assertTrue(point in points or "no time for" in done.stderr, point)
+        self.assertTrue(set(points) <= set(wanted))
+        self.assertTrue(all(p["tokens_per_s"] > 0 for p in model["points"]))
+
+    def test_bench_calibrate_refuses(self):
+        path = self.root + "/no-calibration.json"
+        with open(path, "w") as f:
+            f.write('{"schema":"another/1"}')
+        self.fails(2, ["bench", "smol", "--calibrate", "--out", path], "schema")
+        with open(path) as f:
+            self.assertEqual(f.read(), '{"schema":"another/1"}')
+        self.fails(2, ["bench", "smol", "--calibrate", "--prefill", "8"], "no other test")
+        self.fails(2, ["bench", "smol", "--out", path], "--calibrate")
+        self.fails(2, ["bench", "--calibrate"], "MODEL is required")
+
     def test_bench_kv_cost(self):
         done = self.ok(["bench", "smol", "--kv-cost", "--json"])
         lines = [json.loads(line) for line in done.stdout.splitlines()]

@@ -132,12 +132,17 @@ std::int64_t bench_context(const BenchTest& t, std::int64_t chunk) {
   return t.prompt + t.depth + t.generate + bench_head_start(t, chunk) + 2;
 }
 
+Result<double> bench_once(backend::EngineProcess& engine, const BenchTest& test,
+                          std::int64_t repetition, std::int64_t chunk) {
+  return test.prompt > 0 ? prefill_once(engine, test, repetition)
+                         : decode_once(engine, test, repetition, chunk);
+}
+
 Result<std::vector<double>> bench_repetitions(backend::EngineProcess& engine, const BenchTest& test,
                                               std::int64_t repetitions, std::int64_t chunk) {
   std::vector<double> rates;
   for (std::int64_t i = 0; i <= repetitions; ++i) {
-    HF_TRY_ASSIGN(const double rate, test.prompt > 0 ? prefill_once(engine, test, i)
-                                                     : decode_once(engine, test, i, chunk));
+    HF_TRY_ASSIGN(const double rate, bench_once(engine, test, i, chunk));
     if (i > 0) rates.push_back(rate);  // the first warms caches and clocks
   }
   return rates;

@@ -16,6 +16,10 @@ std::int64_t bench_head_start(const BenchTest& test, std::int64_t chunk);
 // Positions that the context must have for it.
 std::int64_t bench_context(const BenchTest& test, std::int64_t chunk);
 
+// Tokens per second of one prefill, decode or batch test; its tokens depend on `repetition`. Errors
+// as below.
+Result<double> bench_once(backend::EngineProcess& engine, const BenchTest& test,
+                          std::int64_t repetition, std::int64_t chunk);
 // Tokens per second of each repetition of a prefill, decode or batch test, after one that is not
 // timed. `chunk` is the engine's prefill chunk. The engine's own errors; kInternal where sequences
 // end too early.

@@ -13,6 +13,7 @@
 #include "holdfast/platform/process.h"
 #include "holdfast/quant/packed.h"
 #include "holdfast/vault/pack_reader.h"
+#include "sizing.h"
 
 namespace holdfast::enginehost {
 
@@ -27,12 +28,6 @@ constexpr std::size_t kCpusMax = 4096;
 // thread spent on a piece. That takes a thirty-seventh of the cores; at the barriers of the others
 // it holds up several times as much.
 constexpr std::uint32_t kGiveWayTimes = 36;
-// A context below this helps nobody: then the model is refused instead of being cut down.
-constexpr std::uint32_t kContextWorthHaving = 512;
-
-// KV memory where nothing is said: so many contexts, but at most one part in so many of the memory.
-constexpr std::uint32_t kContextsPlanned = 9;
-constexpr std::uint64_t kKvShare = 3;
 // Keys are sent when the engine is started; who does not send them by then has died.
 constexpr auto kKeyPatience = std::chrono::seconds(30);
 // Bounds of the texts that all may share.
@@ -200,163 +195,10 @@ class PayloadReader {
   std::optional<Error> failure_;
 };
 
-std::uint64_t weights_bytes(const vault::PackReader& pack) {
-  std::uint64_t sum = 0;
-  for (const vault::TensorEntry& t : pack.index().tensors) sum += t.length;
-  return sum;
-}
-
 ByteView object_view(const vault::PackReader& pack, vault::ObjectKind kind, ByteView payload) {
   const vault::ObjectEntry* o = pack.index().find_object(kind);
   return o == nullptr ? ByteView() : payload.subspan(o->offset, o->length);
 }
-
-// What a draft model takes beside the model.
-struct Beside {
-  std::uint64_t fixed_bytes = 0;
-  std::uint64_t page_bytes = 0;  // for each page of the model's KV cache
-};
-
-Beside beside(const LoadedModel* draft) {
-  if (draft == nullptr) return {};
-  const kvcache::KvLayout layout =
-      model::kv_layout(draft->model->hyperparameters(), draft->model->options().kv_type);
-  return {draft->plan.weights_bytes + draft->plan.scratch_bytes,
-          kvcache::PagedKvCache::page_bytes(layout)};
-}
-
-// Decides context and KV capacity under the memory limit.
-struct MemoryFit {
-  model::LoadOptions options;
-  model::MemoryPlan plan;
-  std::size_t pages = 0;
-  bool reduced = false;
-};
-
-class Planner {
- public:
-  Planner(const LoadConfig& config, const model::Hyperparameters& hyper, std::uint64_t weights,
-          const Beside& beside)
-      : config_(config), hyper_(hyper), weights_(weights + beside.fixed_bytes) {
-    page_bytes_ = kvcache::PagedKvCache::page_bytes(model::kv_layout(hyper, config.kv_type)) +
-                  beside.page_bytes;
-    limit_ = config.memory_limit_bytes == 0 ? ~std::uint64_t{0} : config.memory_limit_bytes;
-  }
-
-  // For a draft model: the model that it guesses for decides about pages.
-  Result<MemoryFit> without_pages() const {
-    HF_TRY_ASSIGN(MemoryFit f, plan_for(config_.context));
-    f.plan.kv_bytes = 0;
-    if (f.plan.total_bytes() <= limit_) return f;
-    return exhausted("the draft model does not fit: " + format_bytes(f.plan.total_bytes()) +
-                     " needed, " + format_bytes(limit_) + " available");
-  }
-
-  std::variant<MemoryFit, LoadFailure> fit() const {
-    const std::uint32_t wanted = config_.context == 0 ? hyper_.context_train : config_.context;
-    auto full = plan_for(wanted);
-    if (!full.ok()) return LoadFailure{full.error(), 0, 0};
-    if (fits(*full, wanted)) return finish(*full, wanted, false);
-    const std::uint32_t largest = largest_context(wanted);
-    if (config_.context == 0 && largest >= kContextWorthHaving) {
-      auto less = plan_for(largest);
-      if (!less.ok()) return LoadFailure{less.error(), 0, 0};
-      return finish(*less, largest, true);
-    }
-    const std::uint64_t need = needed(*full, wanted);
-    std::string message =
-        "model does not fit: " + format_bytes(need) + " needed (weights " + format_bytes(weights_) +
-        ", KV cache " + format_bytes(pages_for(wanted) * page_bytes_) + " for a context of " +
-        std::to_string(wanted) + ", scratch " + format_bytes(full->plan.scratch_bytes) + "), " +
-        format_bytes(limit_) + " available" +
-        (config_.kv_bytes_max == 0
-             ? ""
-             : ", of which " + format_bytes(config_.kv_bytes_max) + " for the KV cache");
-    message += largest == 0 ? "; no context fits"
-                            : "; the largest context that fits is " + std::to_string(largest);
-    return LoadFailure{exhausted(std::move(message)), limit_, need};
-  }
-
- private:
-  static std::uint64_t pages_for(std::uint64_t tokens) {
-    return kvcache::PagedKvCache::pages_for(tokens);
-  }
-
-  std::uint64_t needed(const MemoryFit& f, std::uint32_t context) const {
-    return f.plan.weights_bytes + f.plan.scratch_bytes + pages_for(context) * page_bytes_;
-  }
-
-  bool fits(const MemoryFit& f, std::uint32_t context) const {
-    return needed(f, context) <= limit_ && pages_for(context) * page_bytes_ <= kv_limit();
-  }
-  std::uint64_t kv_limit() const {
-    return config_.kv_bytes_max == 0 ? ~std::uint64_t{0} : config_.kv_bytes_max;
-  }
-
-  Result<MemoryFit> plan_for(std::uint32_t context) const {
-    MemoryFit f;
-    f.options.context_length = context;
-    f.options.kv_type = config_.kv_type;
-    const bool guesses = config_.speculation.source != runtime::SpeculationOptions::Source::kNone;
-    const std::uint32_t decoding =
-        config_.places() + (guesses ? config_.speculation.tokens_max : 0);
-    const std::uint32_t chunk =
-        std::min({config_.prefill_chunk, context, model::kBatchTokensMax - decoding});
-    f.options.batch_tokens_max = chunk + decoding;
-    f.options.sequences_max = config_.places();
-    f.options.logits_rows_max =
-        std::min(std::max(config_.logits_rows, decoding), f.options.batch_tokens_max);
-    f.options.hidden_rows_max = config_.hidden_states ? chunk : 0;
-    f.options.threads = config_.threads;
-    HF_TRY_ASSIGN(f.plan, model::memory_plan(hyper_, f.options, weights_));
-    return f;
-  }
-
-  std::uint32_t largest_context(std::uint32_t wanted) const {
-    std::uint32_t low = 0;
-    std::uint32_t high = wanted;
-    while (low < high) {
-      const std::uint32_t middle = low + (high - low + 1) / 2;
-      const auto f = plan_for(middle);
-      if (f.ok() && fits(*f, middle)) {
-        low = middle;
-      } else {
-        high = middle - 1;
-      }
-    }
-    return low / kvcache::PagedKvCache::kPageTokens * kvcache::PagedKvCache::kPageTokens;
-  }
-
-  MemoryFit finish(MemoryFit f, std::uint32_t context, bool reduced) const {
-    const std::uint64_t one = pages_for(context);
-    const std::uint64_t wanted =
-        config_.kv_tokens == 0 ? planned_pages(one) : std::max(one, with_guests(config_.kv_tokens));
-    const std::uint64_t fixed = f.plan.weights_bytes + f.plan.scratch_bytes;
-    const std::uint64_t room = std::min(limit_ - fixed, kv_limit()) / page_bytes_;
-    f.pages =
-        std::max(one, std::min({wanted, room, std::uint64_t{kvcache::PagedKvCache::kPagesMax}}));
-    f.plan.kv_bytes = f.pages * page_bytes_;
-    f.reduced = reduced;
-    return f;
-  }
-
-  // Capacity that was asked for is one tenant's; the part that is set aside for others comes on
-  // top.
-  std::uint64_t with_guests(std::uint64_t tokens) const {
-    return pages_for(tokens * config_.places() / config_.batch_max);
-  }
-  // A whole context for each sequence is more than anyone uses, and other models need memory too.
-  std::uint64_t planned_pages(std::uint64_t one) const {
-    const std::uint64_t each = one * std::min(config_.places(), kContextsPlanned);
-    return std::max(one, std::min(each, limit_ / kKvShare / page_bytes_));
-  }
-
-  const LoadConfig& config_;
-  const model::Hyperparameters& hyper_;
-  std::uint64_t weights_;
-  std::uint64_t page_bytes_ = 0;
-  std::uint64_t limit_ = 0;
-};
 
 // The steps of loading one model, in order.
 class Loader {
@@ -387,17 +229,17 @@ class Loader {
     PayloadTensors tensors(pack, loaded_->payload.view());
     if (role_ == Role::kMain) {
       const kvcache::KvLayout layout = model::kv_layout(hyper, config_.kv_type);
-      HF_TRY_ASSIGN(loaded_->cache, kvcache::PagedKvCache::create(layout, fit_.pages, nullptr,
-                                                                  config_.memory_lock));
+      HF_TRY_ASSIGN(loaded_->cache,
+                    kvcache::PagedKvCache::create(layout, pages_, nullptr, config_.memory_lock));
       loaded_->memory_locked = loaded_->payload.buffer.locked() && loaded_->cache->locked();
       const std::uint64_t kept =
           config_.prefix_bytes_max == 0 ? kPrefixBytesDefault : config_.prefix_bytes_max;
       if (config_.prefix_cache) {
         loaded_->prefix_pages =
-            std::min<std::uint64_t>(fit_.pages, kept / kvcache::PagedKvCache::page_bytes(layout));
+            std::min<std::uint64_t>(pages_, kept / kvcache::PagedKvCache::page_bytes(layout));
       }
     }
-    HF_TRY_ASSIGN(loaded_->model, model::Model::load(hyper, tensors, fit_.options));
+    HF_TRY_ASSIGN(loaded_->model, model::Model::load(hyper, tensors, options_));
     if (static_cast<std::uint32_t>(loaded_->tokenizer->vocab_size()) > hyper.n_vocab) {
       return corrupt("the vocabulary has more entries than the model has logits");
     }
@@ -419,21 +261,27 @@ class Loader {
   }
 
   Status plan(const vault::PackReader& pack, const model::Hyperparameters& hyper) {
-    const Planner planner(config_, hyper, weights_bytes(pack), beside(draft_));
+    std::uint64_t weights = 0;
+    for (const vault::TensorEntry& t : pack.index().tensors) weights += t.length;
+    const std::uint64_t kept = pack.payload_bytes() - weights;
     if (role_ == Role::kDraft) {
-      HF_TRY_ASSIGN(fit_, planner.without_pages());
-      loaded_->plan = fit_.plan;
+      HF_TRY_ASSIGN(loaded_->plan, draft_plan(config_, hyper, weights));
+      options_ = load_options(config_, config_.context);
       return ok_status();
     }
-    auto fit = planner.fit();
-    if (LoadFailure* f = std::get_if<LoadFailure>(&fit)) {
-      limit_bytes_ = f->limit_bytes;
-      needed_bytes_ = f->needed_bytes;
-      return std::move(f->error);
+    auto decided = footprint::fit(fit_request(config_, hyper, weights, beside(draft_)),
+                                  scratch_of(config_, hyper));
+    if (footprint::NoFit* refused = std::get_if<footprint::NoFit>(&decided)) {
+      limit_bytes_ = refused->limit_bytes;
+      needed_bytes_ = refused->needed_bytes;
+      return std::move(refused->error);
     }
-    fit_ = std::get<MemoryFit>(fit);
-    loaded_->plan = fit_.plan;
-    loaded_->context_reduced = fit_.reduced;
+    const auto& fit = std::get<footprint::Fit>(decided);
+    options_ = load_options(config_, fit.context);
+    pages_ = fit.pages;
+    loaded_->plan = fit.plan;
+    loaded_->plan.process_bytes = process_bytes(config_, fit, kept);
+    loaded_->context_reduced = fit.reduced;
     return ok_status();
   }
 
@@ -515,7 +363,8 @@ class Loader {
   Role role_;
   const LoadedModel* draft_;
   std::unique_ptr<LoadedModel> loaded_;
-  MemoryFit fit_;
+  model::LoadOptions options_;
+  std::size_t pages_ = 0;
   std::uint64_t limit_bytes_ = 0;
   std::uint64_t needed_bytes_ = 0;
 };

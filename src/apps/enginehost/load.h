@@ -10,6 +10,7 @@
 #include "holdfast/base/result.h"
 #include "holdfast/chat/template.h"
 #include "holdfast/crypto/aead.h"
+#include "holdfast/footprint/plan.h"
 #include "holdfast/json/json.h"
 #include "holdfast/kernels/kernel_table.h"
 #include "holdfast/kvcache/paged_kv_cache.h"
@@ -94,7 +95,7 @@ struct LoadedModel {
   std::unique_ptr<tensor::ThreadTeam> team;
   std::unique_ptr<kvcache::PagedKvCache> cache;
   std::unique_ptr<model::Model> model;
-  model::MemoryPlan plan;
+  footprint::MemoryPlan plan;
   LoadMode load = LoadMode::kRead;            // as it was done: a sealed pack cannot be mapped
   std::optional<crypto::AeadAlgorithm> seal;  // of the pack
   bool memory_locked = false;                 // weights and KV cache

@@ -44,12 +44,6 @@ constexpr const KernelTable* kNeon = &kKernelsNeon;
 constexpr const KernelTable* kNeon = nullptr;
 #endif
 
-constexpr std::array<std::string_view, kKvTypes> kKvTypeNames = {
-#define HF_KV_TYPE(enumerator, name) #name,
-#include "holdfast/kernels/kv_types.def"
-#undef HF_KV_TYPE
-};
-
 bool has_avx2(const platform::CpuFeatures& cpu) { return cpu.avx2 && cpu.fma && cpu.f16c; }
 bool has_avx512(const platform::CpuFeatures& cpu) {
   return has_avx2(cpu) && cpu.avx512f && cpu.avx512bw && cpu.avx512vl && cpu.avx512dq &&
@@ -97,15 +91,6 @@ std::vector<const KernelTable*> available_kernels(const platform::CpuFeatures& c
     if (runs(candidate, cpu)) tables.push_back(candidate.table);
   }
   return tables;
-}
-
-std::string_view kv_type_name(KvType type) { return kKvTypeNames[static_cast<std::size_t>(type)]; }
-
-std::optional<KvType> find_kv_type(std::string_view name) {
-  for (std::size_t i = 0; i < kKvTypes; ++i) {
-    if (name == kKvTypeNames[i]) return static_cast<KvType>(i);
-  }
-  return std::nullopt;
 }
 
 QuantGemm quant_gemm(const KernelTable& table, quant::TensorType packed) {

@@ -10,30 +10,19 @@ namespace holdfast::kvcache {
 
 namespace {
 
-// Blocks of K and V start at cache lines.
-constexpr std::size_t kBlockAlignment = 64;
 // Bound what one page can be, so that the arithmetic below cannot overflow.
 constexpr std::uint32_t kLayersMax = 4096;
 constexpr std::uint32_t kHeadsMax = 4096;
 constexpr std::uint32_t kDimMax = 4096;
 
-std::size_t block_bytes(const KvLayout& layout, std::uint32_t dim) {
-  return round_up(layout.n_kv_heads * kernels::kv_head_bytes(layout.type, dim), kBlockAlignment);
-}
-
 bool in_range(std::uint32_t value, std::uint32_t max) { return value > 0 && value <= max; }
 
 }  // namespace
 
-std::uint64_t PagedKvCache::page_bytes(const KvLayout& layout) {
-  return std::uint64_t{layout.n_layers} *
-         (block_bytes(layout, layout.k_dim) + block_bytes(layout, layout.v_dim));
-}
-
 PagedKvCache::PagedKvCache(const KvLayout& layout, std::size_t pages)
     : layout_(layout),
-      k_bytes_(block_bytes(layout, layout.k_dim)),
-      layer_bytes_(k_bytes_ + block_bytes(layout, layout.v_dim)),
+      k_bytes_(footprint::kv_block_bytes(layout, layout.k_dim)),
+      layer_bytes_(k_bytes_ + footprint::kv_block_bytes(layout, layout.v_dim)),
       page_bytes_(page_bytes(layout)),
       pages_total_(pages) {}
 
@@ -47,11 +36,11 @@ Result<std::unique_ptr<PagedKvCache>> PagedKvCache::create(const KvLayout& layou
       !in_range(layout.k_dim, kDimMax) || !in_range(layout.v_dim, kDimMax)) {
     return invalid_argument("the shape of the key-value cache is out of range");
   }
-  if (!kernels::kv_dim_fits(layout.type, layout.k_dim) ||
-      !kernels::kv_dim_fits(layout.type, layout.v_dim)) {
+  if (!footprint::kv_dim_fits(layout.type, layout.k_dim) ||
+      !footprint::kv_dim_fits(layout.type, layout.v_dim)) {
     return unsupported(
         "unsupported kv_type: quantised keys and values need heads of a multiple of " +
-        std::to_string(kernels::kKvBlock) + " dimensions; use f16");
+        std::to_string(footprint::kKvBlock) + " dimensions; use f16");
   }
   if (pages == 0 || pages > kPagesMax) {
     return invalid_argument("the key-value cache must have between 1 and " +

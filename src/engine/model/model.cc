@@ -1,10 +1,13 @@
 #include "holdfast/model/model.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "batch.h"
 #include "decoder.h"
+#include "holdfast/footprint/resident.h"
 #include "scratch.h"
 #include "weights.h"
 
@@ -62,6 +65,27 @@ Result<MemoryPlan> memory_plan(const Hyperparameters& hyper, const LoadOptions& 
                   kvcache::PagedKvCache::pages_for(options.context_length) * options.sequences_max;
   plan.scratch_bytes = scratch_bytes(hyper, options);
   return plan;
+}
+
+Result<std::uint64_t> scratch_resident_bytes(const Hyperparameters& hyper,
+                                             const LoadOptions& options, const StepSize& largest,
+                                             bool huge_pages) {
+  HF_TRY(validate(hyper));
+  HF_TRY(check_options(options));
+  LoadOptions used = options;
+  used.batch_tokens_max = std::min(largest.tokens, options.batch_tokens_max);
+  used.logits_rows_max = std::min(largest.logits_rows, options.logits_rows_max);
+  used.hidden_rows_max = std::min(largest.hidden_rows, options.hidden_rows_max);
+  tensor::Arena whole;
+  tensor::Arena part;
+  Scratch::take(whole, hyper, options);
+  Scratch::take(part, hyper, used);
+  std::vector<footprint::Touched> touched;
+  for (std::size_t i = 0; i < whole.arrays().size(); ++i)
+    touched.push_back({whole.arrays()[i].offset, part.arrays()[i].bytes});
+  const std::uint64_t bytes = whole.bytes_used();
+  return footprint::resident_bytes(bytes, touched,
+                                   huge_pages && tensor::Arena::wants_huge_pages(bytes));
 }
 
 struct Model::Impl {

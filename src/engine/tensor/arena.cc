@@ -14,10 +14,12 @@ constexpr std::uint64_t kHugePagesFrom = std::uint64_t{64} << 20;
 
 }  // namespace
 
+bool Arena::wants_huge_pages(std::uint64_t bytes) { return bytes >= kHugePagesFrom; }
+
 Result<Arena> Arena::create(std::uint64_t bytes, platform::MemoryBudget* budget) {
   Arena arena;
   HF_TRY_ASSIGN(arena.memory_, platform::LargeBuffer::allocate(
-                                   bytes, budget, {.huge_pages = bytes >= kHugePagesFrom}));
+                                   bytes, budget, {.huge_pages = wants_huge_pages(bytes)}));
   arena.measuring_ = false;
   return arena;
 }
@@ -26,7 +28,10 @@ void* Arena::take_bytes(std::uint64_t bytes) {
   const std::uint64_t at = used_;
   used_ += round_up<std::uint64_t>(bytes, kAlignment);
   peak_ = std::max(peak_, used_);
-  if (measuring_) return nullptr;
+  if (measuring_) {
+    arrays_.push_back({at, bytes});
+    return nullptr;
+  }
   HF_CHECK(used_ <= memory_.size());
   return memory_.data() + at;
 }

@@ -9,6 +9,7 @@
 #include "../local_model.h"
 #include "../observation.h"
 #include "../output.h"
+#include "bench_calibrate.h"
 #include "bench_kv.h"
 #include "holdfast/base/units.h"
 #include "holdfast/cli/bench_compare.h"
@@ -35,6 +36,8 @@ struct BenchFlags {
   bool no_limits = false;
   bool kv_cost = false;
   std::string file;
+  bool calibrate = false;
+  std::string out;
   std::vector<std::string> compare;
 };
 
@@ -365,6 +368,13 @@ Status compare(const Context& context, const std::vector<std::string>& files) {
   return ok_status();
 }
 
+Status run_calibrate(const Context& context, const BenchFlags& flags) {
+  if (flags.prefill > 0 || flags.decode > 0 || flags.start || flags.kv_cost || flags.no_limits)
+    return invalid_argument("--calibrate measures what the planner needs: it takes no other test");
+  return bench_calibrate(
+      context, {.model = flags.model, .out = flags.out, .repetitions = flags.repetitions});
+}
+
 Status run_bench(const Context& context, const BenchFlags& flags) {
   if (!flags.compare.empty()) {
     if (!flags.model.empty()) return invalid_argument("--compare takes two files and no MODEL");
@@ -374,6 +384,9 @@ Status run_bench(const Context& context, const BenchFlags& flags) {
     return invalid_argument("MODEL is required")
         .with_hint("`holdfast bench --help` shows its arguments");
   }
+  if (!flags.calibrate && !flags.out.empty())
+    return invalid_argument("--out is the file of --calibrate");
+  if (flags.calibrate) return run_calibrate(context, flags);
   if (flags.kv_cost) return bench_kv_cost(context, flags.model, flags.file);
   if (!flags.file.empty()) return invalid_argument("--file is the text of --kv-cost");
   return Bench(context, flags).run();
@@ -405,6 +418,11 @@ void add_bench(Registrar& r) {
   c.add_flag("--kv-cost", flags->kv_cost,
              "Instead: perplexity and size of every number format of the KV cache");
   c.add_option("--file", flags->file, "Text for --kv-cost; without it a short one that is built in")
+      ->type_name("FILE");
+  c.add_flag("--calibrate", flags->calibrate,
+             "Instead: measure what the planner needs of this machine and model (a minute)");
+  c.add_option("--out", flags->out,
+               "File for --calibrate; without it planner/calibration.json in the data directory")
       ->type_name("FILE");
   c.add_option("--compare", flags->compare, "Instead: two files of --json output side by side")
       ->expected(2)

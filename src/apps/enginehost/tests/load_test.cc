@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "holdfast/enginehost/plan.h"
 #include "holdfast/importer/importer.h"
 #include "holdfast/vault/pack_reader.h"
 
@@ -209,6 +210,51 @@ TEST_F(LoadModelTest, TheLimitIsExact) {
   EXPECT_EQ(f.error.code(), ErrorCode::kExhausted);
   EXPECT_EQ(f.limit_bytes, need - 1);
   EXPECT_EQ(f.needed_bytes, need);
+}
+
+// One implementation: what is planned without loading is what loading decides, refusals too.
+TEST_F(LoadModelTest, WhatIsPlannedIsWhatLoadingDoes) {
+  ModelSize size;
+  const platform::MemorySource source{ByteView(pack_)};
+  const auto pack = vault::PackReader::open(source);
+  ASSERT_TRUE(pack.ok());
+  size.hyper = *model::from_json(as_string_view(*pack->read_object(vault::ObjectKind::kConfig)));
+  for (const vault::TensorEntry& t : pack->index().tensors) size.weights_bytes += t.length;
+  size.kept_bytes = pack->payload_bytes() - size.weights_bytes;
+  for (const int batch : {1, 3, 20}) {
+    for (const std::int64_t limit : {0, 1'000'000, 1'500'000, 3'000'000, 9'000'000}) {
+      for (const int context : {0, 96, 512}) {
+        const std::string json = json::write(json::Object{
+            {"context", context}, {"batch_max", batch}, {"memory_limit_bytes", limit}});
+        const auto planned = plan_engine(json, size, {.sequences = 1, .tokens = 96});
+        const auto loaded = load(*parse_load_config(json));
+        ASSERT_EQ(planned.index(), loaded.index()) << json;
+        if (const auto* refused = std::get_if<LoadFailure>(&loaded)) {
+          const auto& no = std::get<footprint::NoFit>(planned);
+          EXPECT_EQ(no.error.to_string(), refused->error.to_string());
+          EXPECT_EQ(no.needed_bytes, refused->needed_bytes);
+          continue;
+        }
+        const LoadedModel& model = *std::get<0>(loaded);
+        const footprint::Fit& fit = std::get<EnginePlan>(planned).fit;
+        EXPECT_EQ(fit.context, model.model->options().context_length) << json;
+        EXPECT_EQ(fit.pages, model.cache->pages_total()) << json;
+        EXPECT_EQ(fit.plan.total_bytes(), model.plan.total_bytes()) << json;
+        EXPECT_EQ(fit.plan.process_bytes, model.plan.process_bytes) << json;
+        EXPECT_EQ(fit.reduced, model.context_reduced) << json;
+      }
+    }
+  }
+}
+
+TEST_F(LoadModelTest, PlansOfWrongConfigurationsAreRefused) {
+  const auto code = [](std::string_view config, const EngineUse& use) {
+    const auto planned = plan_engine(config, {}, use);
+    return std::get<footprint::NoFit>(planned).error.code();
+  };
+  EXPECT_EQ(code(R"({"nonesuch":1})", {}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code("{}", {.sequences = 0}), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(code("{}", {}), ErrorCode::kCorrupt);  // a model without layers
 }
 
 TEST_F(LoadModelTest, ADraftModelIsCountedInThePlanAndInTheLimit) {

@@ -45,7 +45,7 @@ void rope_neox(float* x, std::uint32_t n_heads, std::uint32_t head_dim, std::uin
   void store_v_##name(const float* x, std::uint32_t n_kv_heads, std::uint32_t head_dim, \
                       std::byte* page, std::uint32_t slot);                             \
   void attention_##name(const AttentionArgs& args);
-#include "holdfast/kernels/kv_types.def"
+#include "holdfast/footprint/kv_types.def"
 #undef HF_KV_TYPE
 void merge_attention(const float* partials, std::size_t stride, std::uint32_t n_parts,
                      std::uint32_t head_dim, float* out, float* scratch);

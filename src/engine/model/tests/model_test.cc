@@ -74,6 +74,28 @@ TEST_F(LoadedModel, ThePlanIsWhatLoadTakes) {
   EXPECT_EQ(refused.error().code(), ErrorCode::kExhausted);
 }
 
+// Invariants: steps of the full size touch every array to its end, which is the whole but for
+// what rounding up to cache lines leaves; smaller ones touch less; rows of logits are a vocabulary
+// of floats each.
+TEST_F(LoadedModel, ScratchIsResidentAsFarAsStepsReach) {
+  LoadOptions o = options_;
+  o.batch_tokens_max = 2000;
+  o.logits_rows_max = 1000;
+  const std::uint64_t whole = memory_plan(hyper_, o, 0)->scratch_bytes;
+  const auto resident = [&](const StepSize& step) {
+    return *scratch_resident_bytes(hyper_, o, step, false);
+  };
+  EXPECT_EQ(resident({.tokens = 2000, .logits_rows = 1000}), round_up<std::uint64_t>(whole, 4096));
+  EXPECT_EQ(resident({.tokens = 9999, .logits_rows = 9999}), round_up<std::uint64_t>(whole, 4096));
+  EXPECT_LT(resident({}), whole / 10);
+  const std::uint64_t row = hyper_.n_vocab * sizeof(float);
+  const std::uint64_t more =
+      resident({.tokens = 500, .logits_rows = 900}) - resident({.tokens = 500, .logits_rows = 100});
+  EXPECT_GE(more, 800 * row - 4096);
+  o.threads = 0;
+  EXPECT_FALSE(scratch_resident_bytes(hyper_, o, {}, false).ok());
+}
+
 TEST_F(LoadedModel, OptionsHaveLimits) {
   const auto refused = [&](auto change) {
     LoadOptions o = options_;

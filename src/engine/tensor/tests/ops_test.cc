@@ -62,8 +62,13 @@ TEST(Arena, MeasuresWhatItTakes) {
   Arena measure;
   EXPECT_EQ(take(measure).data(), nullptr);
   EXPECT_EQ(measure.bytes_used(), 64u + 128 + 64);
+  ASSERT_EQ(measure.arrays().size(), 3u);
+  EXPECT_EQ(measure.arrays()[1].offset, 64u);
+  EXPECT_EQ(measure.arrays()[1].bytes, 65u);
+  EXPECT_EQ(measure.arrays()[2].offset, 64u + 128);
   Arena arena = Arena::create(measure.bytes_used()).value();
   const std::span<double> last = take(arena);
+  EXPECT_TRUE(arena.arrays().empty());
   EXPECT_EQ(last.size(), 2u);
   EXPECT_EQ(reinterpret_cast<std::uintptr_t>(last.data()) % Arena::kAlignment, 0u);
   EXPECT_EQ(last[1], 0.0);

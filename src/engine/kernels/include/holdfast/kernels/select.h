@@ -1,11 +1,11 @@
 // Choice of the kernel table, made once at start, and lookup of a format in it.
 #pragma once
 
-#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "holdfast/base/result.h"
+#include "holdfast/footprint/kv_pages.h"
 #include "holdfast/kernels/kernel_table.h"
 #include "holdfast/platform/cpu.h"
 #include "holdfast/quant/types.h"
@@ -21,9 +21,9 @@ Result<const KernelTable*> select_kernels(const platform::CpuFeatures& cpu,
 // All tables that this machine can run, the best last. The first is always the scalar one.
 std::vector<const KernelTable*> available_kernels(const platform::CpuFeatures& cpu);
 
-// Names of the formats of keys and values, as settings have them.
-std::string_view kv_type_name(KvType type);
-std::optional<KvType> find_kv_type(std::string_view name);
+using footprint::find_kv_type;
+using footprint::kv_type_name;
+
 inline const KvKernels& kv_kernels(const KernelTable& table, KvType type) {
   return table.kv[static_cast<std::size_t>(type)];
 }

@@ -9,21 +9,13 @@
 #include <vector>
 
 #include "holdfast/base/result.h"
-#include "holdfast/kernels/kv_types.h"
+#include "holdfast/footprint/kv_pages.h"
 #include "holdfast/platform/huge_memory.h"
 
 namespace holdfast::kvcache {
 
-using kernels::KvType;
-
-// What one token stores. All layers are alike.
-struct KvLayout {
-  std::uint32_t n_layers = 0;
-  std::uint32_t n_kv_heads = 0;
-  std::uint32_t k_dim = 0;  // floats per key head
-  std::uint32_t v_dim = 0;  // floats per value head
-  KvType type = KvType::kF16;
-};
+using footprint::KvLayout;
+using footprint::KvType;
 
 // A sequence of one cache: an index, valid from open() to close().
 enum class SequenceId : std::uint32_t {};
@@ -38,16 +30,16 @@ enum class SequenceId : std::uint32_t {};
 // pages that reserve() made exclusive.
 class PagedKvCache {
  public:
-  static constexpr std::size_t kPageTokens = kernels::kPageTokens;
+  static constexpr std::size_t kPageTokens = footprint::kPageTokens;
   // Bounds the page tables of a hostile or mistaken configuration: 2^22 pages are 134 M tokens.
   static constexpr std::size_t kPagesMax = std::size_t{1} << 22;
   static constexpr std::size_t kSequencesMax = 4096;
 
   // Bytes of one page. The layout must be one that create() accepts.
-  static std::uint64_t page_bytes(const KvLayout& layout);
-  static std::size_t pages_for(std::size_t tokens) {
-    return (tokens + kPageTokens - 1) / kPageTokens;
+  static std::uint64_t page_bytes(const KvLayout& layout) {
+    return footprint::kv_page_bytes(layout);
   }
+  static std::size_t pages_for(std::size_t tokens) { return footprint::kv_pages_for(tokens); }
 
   // A cache of `pages` pages (memory is committed as pages are first written). kInvalidArgument for
   // an empty or absurd layout, kExhausted if the memory cannot be had, or not be locked as `lock`

@@ -10,6 +10,7 @@
 
 #include "holdfast/base/bytes.h"
 #include "holdfast/base/result.h"
+#include "holdfast/footprint/plan.h"
 #include "holdfast/kvcache/paged_kv_cache.h"
 #include "holdfast/model/hyperparameters.h"
 #include "holdfast/platform/huge_memory.h"
@@ -52,18 +53,26 @@ struct LoadOptions {
   std::uint32_t threads = 1;          // of the team that will run forward()
 };
 
-struct MemoryPlan {
-  std::uint64_t weights_bytes = 0;
-  std::uint64_t kv_bytes = 0;       // sequences_max sequences of context_length tokens
-  std::uint64_t scratch_bytes = 0;  // activations, logits, tables
-  std::uint64_t total_bytes() const { return weights_bytes + kv_bytes + scratch_bytes; }
-};
+using footprint::MemoryPlan;
 
 kvcache::KvLayout kv_layout(const Hyperparameters& hyper, kvcache::KvType type);
-// What load() and a cache of that many sequences will take; `weights_bytes` is the sum over the
-// pack's tensors. kInvalidArgument for options out of range.
+// What load() and a cache of sequences_max sequences of context_length tokens will take, where the
+// pack's tensors are `weights_bytes` together. kInvalidArgument for options out of range.
 Result<MemoryPlan> memory_plan(const Hyperparameters& hyper, const LoadOptions& options,
                                std::uint64_t weights_bytes);
+
+// The largest step that was done.
+struct StepSize {
+  std::uint32_t tokens = 1;
+  std::uint32_t logits_rows = 1;
+  std::uint32_t hidden_rows = 0;
+};
+// How much of the scratch memory of a model loaded with `options` is resident after steps up to
+// that size: each array is touched from its start on. `huge_pages`: whether the system gives them
+// where they are asked for. kInvalidArgument for options out of range.
+Result<std::uint64_t> scratch_resident_bytes(const Hyperparameters& hyper,
+                                             const LoadOptions& options, const StepSize& largest,
+                                             bool huge_pages);
 
 // One token of a step. Tokens of one sequence stand together, in order, and continue it: the first
 // has position cache.length(sequence), the next one more.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include "holdfast/base/checked.h"
 #include "holdfast/base/result.h"
@@ -35,6 +36,16 @@ class Arena {
   }
   // What the arrays taken so far need.
   std::uint64_t bytes_used() const { return peak_; }
+  // Whether create() asks for huge pages.
+  static bool wants_huge_pages(std::uint64_t bytes);
+
+  // One array that was taken, its length as asked for.
+  struct Array {
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
+  };
+  // All of them, in order, where the arena only measures; else empty.
+  std::span<const Array> arrays() const { return arrays_; }
 
   // Arrays that are not in use at the same time may share memory: take the first ones, rewind to
   // the mark from before them, take the others. Which array comes to lie where is the same in every
@@ -49,6 +60,7 @@ class Arena {
 
   platform::LargeBuffer memory_;
   bool measuring_ = true;
+  std::vector<Array> arrays_;
   std::uint64_t used_ = 0;
   std::uint64_t peak_ = 0;
 };
