@@ -303,9 +303,9 @@ class Finder {
       add_spares(c, f);
     }
     if (c.served) {
-      const double nodes = c.mode == Mode::kEdge ? 1 : replicas_in_year(c, p_, {}, 1) + c.spares;
-      c.staff_fte = staff_fte(c.mode, nodes * std::ceil(c.served->place().devices / 8.0),
-                              c.site_count, p_.team);
+      const double replicas = replicas_in_year(c, p_, {}, 1) + c.spares;
+      const double hosts = hosts_of(c.served->place().device, replicas * c.served->place().devices);
+      c.staff_fte = staff_fte(c.mode, hosts, c.site_count, p_.team);
     }
     f.candidate = std::move(c);
     found_.push_back(std::move(f));
@@ -701,7 +701,9 @@ class Finder {
     // The ledger knows lines that the formula does not: look around its optimum.
     double best_cost = 0;
     double best_owned = 0;
-    c.staff_fte = staff_fte(Mode::kHybrid, split->owned + own.spares, 0, p_.team);
+    const double own_devices = split->owned * static_cast<double>(c.served->place().devices);
+    c.staff_fte =
+        staff_fte(Mode::kHybrid, hosts_of(c.served->place().device, own_devices), 0, p_.team);
     for (int k = std::max(1, split->owned - 2); k <= split->owned + 2; ++k) {
       c.hybrid_owned = k;
       const double cost = candidate_npv(c, p_, {});

@@ -371,6 +371,12 @@ double staff_fte(Mode mode, double nodes, double sites, const Team& team) {
   return fte * (1.5 - level);
 }
 
+double hosts_of(const Device& device, double devices) {
+  constexpr double kPerHost = 8;
+  return device.device_class == DeviceClass::kDatacentre ? std::ceil(devices / kPerHost)
+                                                         : std::ceil(devices);
+}
+
 Energy candidate_energy(const Candidate& c, const Problem& p, const Scenario& s, int year) {
   if (!c.served || c.mode == Mode::kRent) return Energy(0);
   double devices = 0;

@@ -92,6 +92,9 @@ double candidate_npv(const Candidate& c, const Problem& p, const Scenario& s);
 // Full-time equivalents that running it takes (specification, section 12), by skill.
 double staff_fte(Mode mode, double nodes, double sites, const Team& team);
 
+// Machines that so many devices are: eight data-centre devices share a host.
+double hosts_of(const Device& device, double devices);
+
 // Energy at the wall in the first year.
 Energy candidate_energy(const Candidate& c, const Problem& p, const Scenario& s, int year);
 

@@ -35,7 +35,7 @@ std::vector<BomLine> bill(const Problem& p, const Candidate& c) {
   if (c.host_price > 0)
     out.push_back({"host share", devices, c.host_price, c.host_watts, rack ? 0.5 : 1.0});
   if (c.mode == Mode::kEdge) return out;
-  const double nodes = std::ceil(devices / (rack ? 8.0 : 1.0));
+  const double nodes = hosts_of(d, devices);
   if (nodes > 1) {
     out.push_back({"network card", nodes, kNicPrice, 15, 0});
     out.push_back({"switch", std::ceil(nodes / kSwitchPorts), kSwitchPrice, 100, 1});
@@ -207,6 +207,17 @@ bool within_slo(const Problem& p, const Candidate& c, const Slice& slice, const 
   return slo.e2e_p99_ms <= 0 || in_milliseconds(l.e2e_p99) + rtt <= slo.e2e_p99_ms;
 }
 
+// Share of what its machines can do that the mean hour asks of them in the first year.
+double utilisation_of(const Problem& p, const Candidate& c) {
+  const double rate = c.demand.mean.value() * growth_factor(p.workload.growth, 1);
+  const double capacity = std::max(1e-12, c.cap_rps * std::max(1.0, nodes_of(c, p)));
+  if (c.mode != Mode::kHybrid) return std::min(1.0, rate / capacity);
+  double served = 0;
+  for (const double w : c.demand.hours)
+    served += std::min(rate * w, c.hybrid_owned * c.capacity_rps);
+  return std::min(1.0, served / static_cast<double>(c.demand.hours.size()) / capacity);
+}
+
 // Replicas that are simulated; more of them behave like these with their share of the load.
 constexpr int kSimulatedReplicas = 8;
 
@@ -286,7 +297,8 @@ PlanOption make_option(const Problem& p, const Slice& slice, const Found& f,
   o.memory = f.memory;
   if (f.removed) {
     o.status = OptionStatus::kRemoved;
-    if (!c.served || c.capacity_rps <= 0) return o;
+    const bool costed = c.mode != Mode::kHybrid || c.tokens || c.burst_by_rent;
+    if (!c.served || c.capacity_rps <= 0 || !costed) return o;
   }
   o.batch_cap = c.batch;
   fill_costs(p, c, o);
@@ -298,9 +310,7 @@ PlanOption make_option(const Problem& p, const Slice& slice, const Found& f,
     o.replicas = nodes_of(c, p) - c.spares;
     o.count = nodes_of(c, p) * o.devices_per_replica;
     o.hybrid_owned = c.hybrid_owned;
-    const double capacity = c.cap_rps * std::max(1.0, nodes_of(c, p));
-    o.utilisation =
-        std::min(1.0, c.demand.mean.value() * growth_factor(p.workload.growth, 1) / capacity);
+    o.utilisation = utilisation_of(p, c);
     fill_rates(c, o);
     screen_latency(p, slice, f, o);
     o.bom = bill(p, c);

@@ -343,18 +343,19 @@ class SlicePlanner {
       const bool owns = o.mode == Mode::kOnPrem || o.mode == Mode::kOwned ||
                         o.mode == Mode::kEdge || o.mode == Mode::kHybrid;
       if (!owns || staff <= 0.5 * o.total) continue;
-      std::string managed;
+      const PlanOption* managed = nullptr;
       for (const PlanOption& other : made_) {
         const bool is_managed = other.mode == Mode::kRent || other.mode == Mode::kTokenApi;
-        if (is_managed && other.status != OptionStatus::kRemoved && managed.empty())
-          managed = other.id;
+        if (is_managed && other.status != OptionStatus::kRemoved &&
+            (managed == nullptr || other.npv < managed->npv))
+          managed = &other;
       }
       o.because.push_back({"R-SKILL",
                            {"team.staff_fte", "team.loaded_cost"},
                            {{"staff_share", staff / o.total}},
                            "people are " + number_text(std::round(100 * staff / o.total)) +
                                " % of its cost" +
-                               (managed.empty() ? "" : "; the managed way is " + managed)});
+                               (managed == nullptr ? "" : "; the managed way is " + managed->id)});
     }
   }
 

@@ -48,19 +48,20 @@ json::Value cost_json(const Plan& plan, const PlanOption& o) {
   }
   json::Array per_year;
   for (const double y : o.per_year) per_year.emplace_back(y);
-  return json::Value(json::Object{{"currency", plan.currency},
-                                  {"total", o.total},
-                                  {"npv", o.npv},
-                                  {"npv_band", band_json(o.npv_band)},
-                                  {"cv", o.cost_cv},
-                                  {"capex", o.capex},
-                                  {"opex_month_max", o.opex_month_max},
-                                  {"migration", o.migration},
-                                  {"payback_month", optional_json(o.payback_month)},
-                                  {"irr", optional_json(o.irr)},
-                                  {"per_year", json::Value(std::move(per_year))},
-                                  {"per_million_tokens", o.per_million_tokens},
-                                  {"lines", json::Value(std::move(lines))}});
+  return json::Value(
+      json::Object{{"currency", plan.currency},
+                   {"total", o.total},
+                   {"npv", o.npv},
+                   {"npv_band", o.npv_band.p50 > 0 ? band_json(o.npv_band) : json::Value()},
+                   {"cv", o.cost_cv},
+                   {"capex", o.capex},
+                   {"opex_month_max", o.opex_month_max},
+                   {"migration", o.migration},
+                   {"payback_month", optional_json(o.payback_month)},
+                   {"irr", optional_json(o.irr)},
+                   {"per_year", json::Value(std::move(per_year))},
+                   {"per_million_tokens", o.per_million_tokens},
+                   {"lines", json::Value(std::move(lines))}});
 }
 
 json::Value memory_json(const PlanOption& o) {
