@@ -128,16 +128,20 @@ double dispersion(std::span<const double> times_s, double window_s) {
   const double span_s = times_s.back() - times_s.front();
   const auto windows = static_cast<std::size_t>(span_s / window_s);
   if (windows < 10) return 0;
-  std::vector<double> counts(windows);
-  for (double t : times_s) {
-    const auto i = static_cast<std::size_t>((t - times_s.front()) / window_s);
-    if (i < windows) counts[i] += 1;
-  }
+  // Times ascend, so a window's arrivals stand together; empty windows add nothing to the squares.
   double sum = 0;
   double squares = 0;
-  for (double c : counts) {
-    sum += c;
-    squares += c * c;
+  for (std::size_t i = 0; i < times_s.size();) {
+    const auto window = static_cast<std::size_t>((times_s[i] - times_s.front()) / window_s);
+    double count = 0;
+    while (i < times_s.size() &&
+           static_cast<std::size_t>((times_s[i] - times_s.front()) / window_s) == window) {
+      ++count;
+      ++i;
+    }
+    if (window >= windows) break;
+    sum += count;
+    squares += count * count;
   }
   const double mean = sum / static_cast<double>(windows);
   return mean > 0 ? (squares / static_cast<double>(windows) - mean * mean) / mean : 0;

@@ -263,7 +263,15 @@ class Finder {
     } else if (d.from_user && d.buy) {
       price = *d.buy;
     }
-    if (wanted(p_, Mode::kOnPrem) && price) HF_TRY(onprem(d, *price));
+    if (wanted(p_, Mode::kOnPrem) && price) {
+      // With sites, the own premises are one place that all of them must reach.
+      const auto far = p_.sites.empty() ? std::nullopt : far_away(Mode::kOnPrem);
+      if (far) {
+        found_.push_back(removed(Mode::kOnPrem, d.id, {*far}));
+      } else {
+        HF_TRY(onprem(d, *price));
+      }
+    }
     if (wanted(p_, Mode::kRent)) HF_TRY(rent(d));
     if (edge && price) HF_TRY(at_edge(d, *price));
     return ok_status();
@@ -722,12 +730,15 @@ class Finder {
                          number_text(best_owned) + " of " + number_text(peak) +
                              " replicas owned; what exceeds them goes to " + c.provider});
     // Without anything above the owned machines it is the option on-premises under another name.
-    if (best_owned >= peak) {
+    constexpr double kFlat = 1.5;
+    const bool flat = c.demand.peak_to_mean < kFlat;
+    if (flat || best_owned >= peak) {
       f.removed = true;
       f.reasons.push_back({"R-FLAT",
                            {"workload.arrival.peak_to_mean"},
                            {{"owned_replicas", best_owned}, {"peak_replicas", peak}},
-                           "nothing is left to burst: owning all of it is as cheap"});
+                           flat ? "demand is flat: there are no peaks to burst"
+                                : "nothing is left to burst: owning all of it is as cheap"});
     }
     f.provider = c.provider;
     f.candidate = std::move(c);

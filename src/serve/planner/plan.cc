@@ -105,21 +105,25 @@ class SlicePlanner {
     return out;
   }
 
-  // Closed forms prune, simulation decides: the best of each mode, until as many as wanted hold.
+  // Closed forms prune, simulation decides: in each mode, until the cheapest have been simulated.
   void simulate_best() {
     if (!p_.simulate) return;
-    constexpr std::size_t kTriedPerMode = 5;
+    constexpr int kTriedPerMode = 6;
     for (std::size_t m = 0; m < kModes; ++m) {
       if (static_cast<Mode>(m) == Mode::kTokenApi) continue;
-      std::size_t good = 0;
-      std::size_t tried = 0;
-      for (const std::size_t i : cheapest_of(static_cast<Mode>(m))) {
-        if (good == kFinalistsPerMode || tried++ == kTriedPerMode) break;
-        if (simulate_option(p_, slice_, found_[i], made_[i])) {
-          ++good;
-        } else {
-          made_[i].status = OptionStatus::kRemoved;
-        }
+      std::set<std::size_t> simulated;
+      for (int tried = 0; tried < kTriedPerMode; ++tried) {
+        const auto order = cheapest_of(static_cast<Mode>(m));
+        const auto next = std::find_if(
+            order.begin(),
+            order.begin() + static_cast<std::ptrdiff_t>(std::min(kFinalistsPerMode, order.size())),
+            [&](std::size_t i) { return !simulated.contains(i); });
+        if (next ==
+            order.begin() + static_cast<std::ptrdiff_t>(std::min(kFinalistsPerMode, order.size())))
+          break;
+        simulated.insert(*next);
+        if (!simulate_option(p_, slice_, found_[*next], made_[*next]))
+          made_[*next].status = OptionStatus::kRemoved;
       }
     }
     budgets();
@@ -175,13 +179,25 @@ class SlicePlanner {
     PlanOption& o = *finalists_[best].option;
     o.status = OptionStatus::kRecommended;
     if (options_.sensitivity) {
-      o.would_change_if = thresholds(p_, finalists_, best);
+      o.would_change_if = flips(index_[best]);
       if (plan_.tornado.empty()) plan_.tornado = tornado(p_, finalists_, best);
     }
     reasons_of_choice(o, *finalists_[best].candidate);
     load_curve(*finalists_[best].candidate);
     pay_back();
     staff_share();
+  }
+
+  // Against everything that is allowed, for what is best at another load may be far from it now.
+  std::vector<Threshold> flips(std::size_t chosen) {
+    std::vector<Finalist> all;
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < made_.size(); ++i) {
+      if (removed(i)) continue;
+      if (i == chosen) at = all.size();
+      all.push_back({&found_[i].candidate, &made_[i]});
+    }
+    return thresholds(p_, all, at);
   }
 
   // No better in cost, first token or purchase than another, and worse in one.

@@ -1,0 +1,519 @@
+// Plans as a whole: honesty cases (G15), counterfactuals of the rules, invariants over random
+// inputs.
+#include "holdfast/planner/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "holdfast/json/toml.h"
+#include "holdfast/planner/random.h"
+
+namespace holdfast::planner {
+namespace {
+
+Result<Problem> problem_of(std::string_view toml) {
+  ProblemInputs in;
+  HF_TRY_ASSIGN(in.document, json::parse_toml(toml, "test"));
+  in.today = "2026-12-01";
+  return parse_problem(in);
+}
+
+Plan plan_of(std::string_view toml, int draws = 256) {
+  const auto problem = problem_of(toml);
+  EXPECT_TRUE(problem.ok()) << (problem.ok() ? "" : problem.error().to_string());
+  auto plan = make_plan(*problem, Efficiencies::shipped(), {"test", draws, true});
+  EXPECT_TRUE(plan.ok());
+  return std::move(*plan);
+}
+
+const PlanOption& best(const Plan& plan) {
+  EXPECT_TRUE(plan.recommended.has_value());
+  return *plan.find(*plan.recommended);
+}
+
+bool has_rule(const PlanOption& o, std::string_view rule) {
+  for (const Reason& r : o.because)
+    if (r.rule == rule) return true;
+  return false;
+}
+
+std::set<Mode> feasible_modes(const Plan& plan) {
+  std::set<Mode> out;
+  for (const PlanOption& o : plan.options)
+    if (o.status != OptionStatus::kRemoved) out.insert(o.mode);
+  return out;
+}
+
+// Every removed option of that mode has the rule among its reasons.
+void expect_removed_by(const Plan& plan, Mode mode, std::string_view rule) {
+  std::size_t seen = 0;
+  for (const PlanOption& o : plan.options) {
+    if (o.mode != mode) continue;
+    ++seen;
+    EXPECT_EQ(o.status, OptionStatus::kRemoved) << o.id;
+    EXPECT_TRUE(has_rule(o, rule)) << o.id;
+  }
+  EXPECT_GT(seen, 0u);
+}
+
+// No option of that mode is left, and the rule is why some are not.
+void expect_none_left(const Plan& plan, Mode mode, std::string_view rule) {
+  bool fired = false;
+  for (const PlanOption& o : plan.options) {
+    if (o.mode != mode) continue;
+    EXPECT_EQ(o.status, OptionStatus::kRemoved) << o.id;
+    fired = fired || has_rule(o, rule);
+  }
+  EXPECT_TRUE(fired) << rule;
+}
+
+constexpr const char* kChat = R"(
+[workload]
+users = 200
+isl = 1200
+osl = 300
+[[models]]
+name = "llama-3.1-8b"
+[slo]
+ttft_p99_ms = 2000
+tpot_p99_ms = 100
+)";
+
+// ---- G15
+
+TEST(PlanHonestyTest, NextToNoLoadIsForTokensOrTheMachineAtHand) {
+  const std::string idle = R"(
+[workload]
+rate_rps = 0.0001
+isl = 500
+osl = 200
+[[models]]
+name = "llama-3.1-8b"
+)";
+  const Plan tokens = plan_of(idle);
+  EXPECT_EQ(best(tokens).mode, Mode::kTokenApi);
+  EXPECT_TRUE(has_rule(best(tokens), "R-SMALL"));
+  const Plan laptop = plan_of(idle + "[[owned]]\ndevice = \"apple-m4-10c\"\n");
+  EXPECT_EQ(best(laptop).mode, Mode::kOwned);
+  // G14: nothing is bought, and it pays from the first month.
+  EXPECT_EQ(best(laptop).capex, 0);
+  EXPECT_EQ(best(laptop).payback_month, 0);
+}
+
+TEST(PlanHonestyTest, FlatLoadDayAndNightIsForOwnMachines) {
+  const Plan plan = plan_of(R"(
+[workload]
+rate_rps = 20
+isl = 1000
+osl = 500
+arrival = {kind = "poisson", profile = "flat"}
+[[models]]
+name = "llama-3.3-70b"
+[slo]
+ttft_p99_ms = 3000
+tpot_p99_ms = 80
+)");
+  EXPECT_EQ(best(plan).mode, Mode::kOnPrem);
+  EXPECT_TRUE(has_rule(best(plan), "R-FLAT"));
+}
+
+TEST(PlanHonestyTest, SecretDataNeverGoesToACloud) {
+  const Plan plan = plan_of(std::string(kChat) + "[privacy]\nlabel = \"secret\"\n");
+  for (const Mode m : feasible_modes(plan)) EXPECT_TRUE(m == Mode::kOnPrem) << mode_name(m);
+  expect_removed_by(plan, Mode::kRent, "R-RES");
+  expect_removed_by(plan, Mode::kTokenApi, "R-RES");
+}
+
+// ---- Counterfactuals: each rule fires, and without its input it does not.
+
+TEST(PlanRuleTest, Residency) {
+  const std::string base = std::string(kChat) + R"(
+[[upstreams]]
+name = "here"
+region = "DE"
+retention_days = 0
+trains_on_data = false
+price_in = 0.1
+price_out = 0.2
+)";
+  const std::string confidential = "[privacy]\nlabel = \"confidential\"\nresidency = [";
+  EXPECT_TRUE(feasible_modes(plan_of(base + confidential + "\"EU\"]")).contains(Mode::kTokenApi));
+  expect_removed_by(plan_of(base + confidential + "\"BR\"]"), Mode::kTokenApi, "R-RES");
+  // The price book does not know where its machines stand: that counts as outside.
+  expect_removed_by(plan_of(base + confidential + "\"EU\"]"), Mode::kRent, "R-RES");
+}
+
+TEST(PlanRuleTest, RetentionAndTraining) {
+  const auto upstream = [](const char* fields) {
+    return std::string(kChat) + "[privacy]\nlabel = \"regulated\"\n[[upstreams]]\nname = \"u\"\n" +
+           "price_in = 0.1\nprice_out = 0.2\n" + fields;
+  };
+  EXPECT_TRUE(feasible_modes(plan_of(upstream("retention_days = 0\ntrains_on_data = false\n")))
+                  .contains(Mode::kTokenApi));
+  expect_removed_by(plan_of(upstream("retention_days = 30\ntrains_on_data = false\n")),
+                    Mode::kTokenApi, "R-ZDR");
+  expect_removed_by(plan_of(upstream("retention_days = 0\ntrains_on_data = true\n")),
+                    Mode::kTokenApi, "R-ZDR");
+  expect_removed_by(plan_of(upstream("")), Mode::kTokenApi, "R-ZDR");
+}
+
+TEST(PlanRuleTest, Certifications) {
+  const auto plan = [](const char* certificates) {
+    return plan_of(
+        std::string(kChat) + "[privacy]\ncertifications = [\"ISO27001\"]\n" +
+        "[[upstreams]]\nname = \"u\"\nprice_in = 0.1\nprice_out = 0.2\ncertifications = [" +
+        certificates + "]\n");
+  };
+  EXPECT_TRUE(feasible_modes(plan("\"SOC2\", \"ISO27001\"")).contains(Mode::kTokenApi));
+  expect_removed_by(plan("\"SOC2\""), Mode::kTokenApi, "R-CERT");
+}
+
+TEST(PlanRuleTest, Quality) {
+  const auto plan = [](const char* limit) {
+    return plan_of(std::string("[workload]\nusers = 10\nisl = 500\nosl = 100\n[[models]]\n") +
+                   "name = \"llama-3.1-8b\"\nquant = \"Q4_K_M\"\nquality_loss_max = " + limit +
+                   "\n");
+  };
+  EXPECT_TRUE(feasible_modes(plan("0.05")).contains(Mode::kOnPrem));
+  expect_removed_by(plan("0.01"), Mode::kOnPrem, "R-QUAL");
+}
+
+TEST(PlanRuleTest, Memory) {
+  const auto plan = [](const char* model) {
+    return plan_of(
+        std::string("devices = [\"nvidia-rtx3060-12\"]\nmodes = [\"onprem\"]\n[workload]\n") +
+        "users = 10\nisl = 500\nosl = 100\n[[models]]\nname = \"" + model +
+        "\"\nquant = \"Q4_K_M\"\n");
+  };
+  EXPECT_TRUE(plan("llama-3.1-8b").recommended.has_value());
+  const Plan large = plan("llama-3.1-405b");
+  EXPECT_FALSE(large.recommended.has_value());
+  EXPECT_EQ(large.binding, std::vector<std::string>{"R-MEM"});
+  expect_removed_by(large, Mode::kOnPrem, "R-MEM");
+}
+
+TEST(PlanRuleTest, Latency) {
+  const auto plan = [](const char* limit) {
+    return plan_of(
+        std::string("devices = [\"intel-n150-16\"]\nmodes = [\"onprem\"]\n[workload]\n") +
+        "users = 1\nisl = 1000\nosl = 100\n[[models]]\nname = \"llama-3.1-8b\"\n" +
+        "quant = \"Q4_K_M\"\n[slo]\nttft_p99_ms = " + limit + "\n");
+  };
+  EXPECT_TRUE(plan("10000000").recommended.has_value());
+  expect_removed_by(plan("500"), Mode::kOnPrem, "R-LAT");
+}
+
+TEST(PlanRuleTest, ControlLoops) {
+  const auto plan = [](const char* loop) {
+    return plan_of(std::string("[workload]\nrate_rps = 1\nisl = 100\nosl = 5\n[[models]]\n") +
+                   "name = \"llama-3.2-1b\"\nquant = \"Q4_K_M\"\n[slo]\ncontrol_loop_ms = " + loop +
+                   "\n[[sites]]\ncount = 5\nrtt_ms = 120\n");
+  };
+  // 120 ms are 24 % of 500 ms and 40 % of 300 ms.
+  EXPECT_TRUE(feasible_modes(plan("500")).contains(Mode::kRent));
+  expect_removed_by(plan("300"), Mode::kRent, "R-EDGE");
+  EXPECT_EQ(best(plan("300")).mode, Mode::kEdge);
+}
+
+TEST(PlanRuleTest, Budgets) {
+  const auto plan = [](const char* budget) {
+    return plan_of(std::string(kChat) + "[budget]\n" + budget);
+  };
+  EXPECT_TRUE(feasible_modes(plan("capex_max = 100000\n")).contains(Mode::kOnPrem));
+  expect_none_left(plan("capex_max = 100\n"), Mode::kOnPrem, "R-CAPEX");
+  EXPECT_TRUE(feasible_modes(plan("opex_month_max = 100000\n")).contains(Mode::kRent));
+  expect_none_left(plan("opex_month_max = 10\n"), Mode::kRent, "R-OPEX");
+  const Plan nothing = plan("opex_month_max = 10\ncapex_max = 100\n");
+  EXPECT_FALSE(nothing.recommended.has_value());
+  EXPECT_FALSE(nothing.binding.empty());
+}
+
+TEST(PlanRuleTest, LockInAndVariation) {
+  const auto plan = [](const char* preferences) {
+    return plan_of(std::string(kChat) + "[migration]\nhours = 200\n[preferences]\n" + preferences);
+  };
+  EXPECT_TRUE(feasible_modes(plan("lockin_max = 100\n")).contains(Mode::kOnPrem));
+  expect_none_left(plan("lockin_max = 0.01\n"), Mode::kOnPrem, "R-LOCKIN");
+  const Plan steady = plan("cv_cost_max = 0.001\n");
+  EXPECT_FALSE(steady.recommended.has_value());
+}
+
+TEST(PlanRuleTest, Availability) {
+  const auto spares = [](const char* target) {
+    const Plan p =
+        plan_of(std::string("modes = [\"onprem\"]\n") + kChat + "availability = " + target + "\n");
+    return p.recommended ? best(p).spares : -1;
+  };
+  EXPECT_EQ(spares("0.99"), 0);
+  EXPECT_EQ(spares("0.999"), 1);
+  // The common cause of one site cannot be bought away.
+  EXPECT_EQ(spares("0.9999999"), -1);
+}
+
+TEST(PlanRuleTest, PeaksAreBurst) {
+  const auto plan = [](const char* profile) {
+    return plan_of(
+        std::string("[workload]\nrate_rps = 30\nisl = 1000\nosl = 400\narrival = {profile = \"") +
+        profile + "\"}\n[[models]]\nname = \"llama-3.3-70b\"\n[slo]\nttft_p99_ms = 3000\n");
+  };
+  EXPECT_TRUE(feasible_modes(plan("office")).contains(Mode::kHybrid));
+  expect_removed_by(plan("flat"), Mode::kHybrid, "R-FLAT");
+}
+
+TEST(PlanRuleTest, PeopleAreAPartOfTheirOwn) {
+  const Plan plan = plan_of(kChat);
+  bool said = false;
+  for (const PlanOption& o : plan.options) said = said || has_rule(o, "R-SKILL");
+  EXPECT_TRUE(said);
+  const Plan without = plan_of(std::string(kChat) + "[team]\nstaff_fte = 0\n");
+  for (const PlanOption& o : without.options) EXPECT_FALSE(has_rule(o, "R-SKILL")) << o.id;
+}
+
+// E5: less skill never lowers the cost.
+TEST(PlanRuleTest, SkillOnlySaves) {
+  double before = 0;
+  for (const char* level : {"1", "0.7", "0.5", "0.2", "0"}) {
+    const Plan p = plan_of(
+        std::string("modes = [\"onprem\"]\n") + kChat + "[team]\nlevel = " + level + "\n", 0);
+    EXPECT_GE(best(p).npv, before);
+    before = best(p).npv;
+  }
+}
+
+TEST(PlanTest, UnsureMeansAPilot) {
+  const Plan plan = plan_of(kChat, 1024);
+  for (const PlanOption& o : plan.options)
+    if (o.status == OptionStatus::kRecommended) {
+      EXPECT_EQ(has_rule(o, "R-UNSURE"), o.p_cheapest < 0.7);
+    }
+}
+
+// PL-11.
+TEST(PlanTest, TheSameInputGivesTheSameBytes) {
+  EXPECT_EQ(json::write(plan_json(plan_of(kChat))), json::write(plan_json(plan_of(kChat))));
+  EXPECT_NE(json::write(plan_json(plan_of(kChat))),
+            json::write(plan_json(plan_of("seed = 7\n" + std::string(kChat)))));
+}
+
+TEST(PlanTest, ThresholdsFlipTheRecommendation) {
+  const auto with_rate = [](double rate) {
+    return plan_of("simulate = false\n[workload]\nrate_rps = " + std::to_string(rate) +
+                       "\nisl = 1000\nosl = 300\narrival = {profile = \"flat\"}\n[[models]]\n" +
+                       "name = \"llama-3.3-70b\"\n",
+                   0);
+  };
+  const Plan plan = with_rate(1);
+  const PlanOption& chosen = best(plan);
+  EXPECT_EQ(chosen.mode, Mode::kTokenApi);
+  const auto at = std::find_if(chosen.would_change_if.begin(), chosen.would_change_if.end(),
+                               [](const Threshold& t) { return t.input == "workload.rate_rps"; });
+  ASSERT_NE(at, chosen.would_change_if.end());
+  EXPECT_GT(at->threshold, 1);
+  EXPECT_EQ(best(with_rate(at->threshold * 0.98)).mode, Mode::kTokenApi);
+  EXPECT_NE(best(with_rate(at->threshold * 1.02)).mode, Mode::kTokenApi);
+}
+
+TEST(PlanTest, JsonHasTheFieldsOfTheContract) {
+  const json::Value v = plan_json(plan_of(kChat));
+  EXPECT_EQ(v.find("schema")->as_string(), "holdfast.plan/1");
+  for (const char* field :
+       {"version", "seed", "inputs_sha256", "prices", "defaults", "recommended", "options"})
+    EXPECT_NE(v.find(field), nullptr) << field;
+  const json::Value& o = v.find("options")->as_array()[0];
+  for (const char* field :
+       {"id", "mode", "status", "because", "would_change_if", "device", "count", "quant",
+        "tensor_parallel", "replicas", "batch_cap", "memory", "rates", "latency", "cost"})
+    EXPECT_NE(o.find(field), nullptr) << field;
+  for (const char* field :
+       {"weights_bytes", "kv_bytes", "kv_bytes_per_token", "workspace_bytes", "free_bytes"})
+    EXPECT_NE(o.find("memory")->find(field), nullptr) << field;
+  for (const char* field : {"currency", "total", "npv", "per_year", "per_million_tokens", "lines"})
+    EXPECT_NE(o.find("cost")->find(field), nullptr) << field;
+  EXPECT_NE(o.find("latency")->find("ttft_ms_p99")->find("p90"), nullptr);
+}
+
+// Lines, years and totals are one sum.
+TEST(PlanTest, TheLedgerAddsUp) {
+  for (const PlanOption& o : plan_of(kChat).options) {
+    double lines = 0;
+    double years = 0;
+    double npv = 0;
+    for (const LedgerLine& line : o.ledger.lines)
+      for (const Money m : line.per_year) lines += m.value();
+    for (std::size_t t = 0; t < o.per_year.size(); ++t) {
+      years += o.per_year[t];
+      npv += o.per_year[t] / std::pow(1.08, static_cast<double>(t));
+    }
+    EXPECT_NEAR(lines, o.total, 0.005) << o.id;
+    EXPECT_NEAR(years, o.total, 0.005) << o.id;
+    EXPECT_NEAR(npv, o.npv, 0.005) << o.id;
+  }
+}
+
+TEST(PlanTest, StalePricesAreSaid) {
+  bool said = false;
+  for (const std::string& w : plan_of(kChat).warnings)
+    said = said || w.find("older than 90 days") != std::string::npos;
+  EXPECT_TRUE(said);
+}
+
+TEST(PlanTest, APortfolioIsNeverDearerThanOneMode) {
+  const Plan plan = plan_of(R"(
+[workload]
+rate_rps = 3
+isl = 1000
+osl = 300
+[[workload.class]]
+name = "people"
+share = 0.3
+label = "secret"
+[[workload.class]]
+name = "nightly"
+share = 0.7
+kind = "batch"
+[[models]]
+name = "llama-3.1-8b"
+)");
+  EXPECT_EQ(plan.recommended, "portfolio");
+  ASSERT_EQ(plan.portfolio.size(), 2u);
+  double sum = 0;
+  for (const PortfolioPart& p : plan.portfolio) {
+    sum += p.npv;
+    const PlanOption& o = *plan.find(p.option);
+    if (p.workload_class == "people") {
+      EXPECT_EQ(o.mode, Mode::kOnPrem);
+    }
+  }
+  ASSERT_TRUE(plan.best_pure_npv.has_value());
+  EXPECT_LE(sum, *plan.best_pure_npv + 1e-6);
+}
+
+// ---- Invariants
+
+TEST(PlanInvariantTest, DearerHardwareNeverMakesOwningCheaper) {
+  double before = 0;
+  for (const double price : {500.0, 2000.0, 5000.0, 20000.0}) {
+    ProblemInputs in;
+    in.document = *json::parse_toml(
+        std::string("devices = [\"nvidia-l4-24\"]\nmodes = [\"onprem\"]\n") + kChat, "t");
+    in.today = "2026-12-01";
+    in.extra_prices = *PriceBook::parse(
+        *json::parse("[{\"id\":\"nvidia-l4-24\",\"kind\":\"purchase\",\"price\":" +
+                     std::to_string(price) + "}]"),
+        "b");
+    const auto p = parse_problem(in);
+    ASSERT_TRUE(p.ok());
+    const auto plan = make_plan(*p, Efficiencies::shipped(), {"t", 0, false});
+    EXPECT_GT(best(*plan).npv, before);
+    before = best(*plan).npv;
+  }
+}
+
+TEST(PlanInvariantTest, MoreLoadNeverCostsLessAndFillsMachines) {
+  double cost = 0;
+  double per_token = 1e30;
+  for (const double rate : {0.05, 0.2, 0.8, 3.2, 12.8}) {
+    const Plan plan = plan_of(
+        "devices = [\"nvidia-h100-80-sxm\"]\nmodes = [\"onprem\"]\nsimulate = "
+        "false\n[workload]\nrate_rps = " +
+            std::to_string(rate) +
+            "\nisl = 1000\nosl = 300\n[[models]]\nname = \"llama-3.1-8b\"\n[team]\nstaff_fte = "
+            "0.1\n",
+        0);
+    const PlanOption& o = best(plan);
+    EXPECT_GE(o.npv, cost);
+    // Cost per token falls with utilisation.
+    EXPECT_LE(o.per_million_tokens, per_token);
+    cost = o.npv;
+    per_token = o.per_million_tokens;
+  }
+}
+
+TEST(PlanInvariantTest, RowOrderDoesNotChangeTheRanking) {
+  const auto problem = problem_of(kChat);
+  ASSERT_TRUE(problem.ok());
+  Problem turned = *problem;
+  std::vector<Device> rows = turned.hardware.all();
+  std::reverse(rows.begin(), rows.end());
+  turned.hardware = DeviceTable(rows);
+  const auto a = make_plan(*problem, Efficiencies::shipped(), {"t", 0, false});
+  const auto b = make_plan(turned, Efficiencies::shipped(), {"t", 0, false});
+  EXPECT_EQ(a->recommended, b->recommended);
+}
+
+bool all_finite_and_positive(const json::Value& v, std::string& where) {
+  if (v.is_null()) return true;
+  if (v.is_array()) {
+    for (const json::Value& e : v.as_array())
+      if (!all_finite_and_positive(e, where)) return false;
+  }
+  if (v.is_object()) {
+    for (const json::Member& m : v.as_object()) {
+      // Resale is income; a mirror of it stands in the years. Memory that is short is negative too.
+      static const std::set<std::string> signed_fields{
+          "per_year", "amount", "irr", "free_bytes", "numbers", "lines", "escalator"};
+      if (signed_fields.contains(m.key)) continue;
+      if (!all_finite_and_positive(m.value, where)) {
+        where = m.key + "." + where;
+        return false;
+      }
+    }
+  }
+  if (v.is_number()) return std::isfinite(v.as_double()) && v.as_double() >= 0;
+  return true;
+}
+
+// A random problem, sometimes absurd. 300 here; PlanInvariantTest.* of the slow set runs many.
+std::string random_problem(Random& r) {
+  const auto pick = [&r](std::initializer_list<const char*> list) {
+    return std::string(
+        list.begin()[static_cast<std::size_t>(r.uniform() * static_cast<double>(list.size()))]);
+  };
+  const auto log_uniform = [&r](double low, double high) {
+    return std::to_string(low * std::pow(high / low, r.uniform()));
+  };
+  std::string out = "simulate = false\n";
+  if (r.uniform() < 0.3)
+    out +=
+        "profile = \"" + pick({"holdfast", "llamacpp-default", "trtllm-default", "tuned"}) + "\"\n";
+  out += "[workload]\nrate_rps = " + log_uniform(1e-6, 1e3) + "\nisl = " + log_uniform(1, 4000) +
+         "\nosl = " + log_uniform(1, 2000) + "\n";
+  out += "prefix_share = " + std::to_string(0.99 * r.uniform()) + "\n";
+  out += "growth = " + std::to_string(-0.5 + 2 * r.uniform()) + "\n";
+  out += "arrival = {profile = \"" + pick({"flat", "diurnal", "office"}) + "\"}\n";
+  out += "[[models]]\nname = \"" +
+         pick({"llama-3.2-1b", "llama-3.1-8b", "mixtral-8x7b", "llama-3.3-70b", "gpt-oss-120b",
+               "deepseek-v3", "gemma-3-270m", "falcon-mamba-7b"}) +
+         "\"\n";
+  if (r.uniform() < 0.5)
+    out += "quant = \"" + pick({"F16", "FP8", "Q8_0", "Q4_K_M", "MXFP4"}) + "\"\n";
+  out += "[slo]\navailability = " + std::to_string(0.9999 * r.uniform()) + "\n";
+  if (r.uniform() < 0.5) out += "ttft_p99_ms = " + log_uniform(50, 60000) + "\n";
+  if (r.uniform() < 0.5) out += "tpot_p99_ms = " + log_uniform(5, 1000) + "\n";
+  out += "[budget]\nhorizon_years = " + std::to_string(1 + static_cast<int>(r.uniform() * 10)) +
+         "\nwacc = " + std::to_string(0.3 * r.uniform()) + "\n";
+  if (r.uniform() < 0.3)
+    out += "[[sites]]\ncount = " + std::to_string(1 + static_cast<int>(r.uniform() * 100)) + "\n";
+  if (r.uniform() < 0.3)
+    out += "[[owned]]\ndevice = \"" +
+           pick({"nvidia-rtx4090-24", "apple-m4-10c", "cpu-epyc9654-1s"}) + "\"\n";
+  out += "[privacy]\nlabel = \"" +
+         pick({"none", "internal", "confidential", "regulated", "secret"}) + "\"\n";
+  return out;
+}
+
+TEST(PlanInvariantTest, NoNumberIsNegativeOrNotANumber) {
+  Random r(20261201);
+  for (int i = 0; i < 60; ++i) {
+    const std::string toml = random_problem(r);
+    const Plan plan = plan_of(toml, 16);
+    std::string where;
+    EXPECT_TRUE(all_finite_and_positive(plan_json(plan), where)) << where << "\n" << toml;
+    if (HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::planner
