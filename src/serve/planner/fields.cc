@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "holdfast/base/units.h"
+
 namespace holdfast::planner {
 
 std::string number_text(double value) {
@@ -33,6 +35,19 @@ std::string Fields::path(const char* key) const { return path_.empty() ? key : p
 
 void Fields::fail(Error error) {
   if (!error_) error_ = std::move(error);
+}
+
+Status Fields::so_far() const { return error_ ? Status(*error_) : ok_status(); }
+
+Error Fields::missing(const char* key, const std::string& more) const {
+  if (table_ != nullptr) {
+    for (const json::Member& m : table_->as_object()) {
+      if (m.key == key || edit_distance(m.key, key, 3) > 2) continue;
+      return invalid_argument((path_.empty() ? "" : path_ + ".") + m.key.substr(0, 80) +
+                              ": unknown field; did you mean " + key + "?");
+    }
+  }
+  return invalid_argument(path(key) + ": is missing" + more);
 }
 
 std::optional<double> Fields::maybe_number(const char* key, Range range) {

@@ -44,6 +44,10 @@ class Fields {
 
   std::string path(const char* key) const;
   void fail(Error error);
+  // The first error, before anything else is said about the table.
+  Status so_far() const;
+  // "path.key: is missing", or that a field with nearly that name is unknown.
+  Error missing(const char* key, const std::string& more = "") const;
   Status finish() const;
 
  private:

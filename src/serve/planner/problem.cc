@@ -174,6 +174,7 @@ class Parser {
     p_.capex_max = f.number("capex_max", -1, kMoneyRange, nullptr);
     p_.opex_month_max = f.number("opex_month_max", -1, kMoneyRange, nullptr);
     const double years = f.number("horizon_years", 4, {1, 20}, "over how long costs are added up");
+    HF_TRY(f.so_far());
     if (years != std::floor(years))
       return invalid_argument("budget.horizon_years: must be a whole number of years");
     p_.horizon_years = static_cast<int>(years);
@@ -212,8 +213,8 @@ class Parser {
     const std::string name = f.text("name", "");
     const auto params = f.maybe_number("params", {1e5, 1e14});
     const auto active = f.maybe_number("active", {1, 1e14});
-    if (name.empty() && !params)
-      return invalid_argument(f.path("name") + ": is missing (or params, with the sizes)");
+    HF_TRY(f.so_far());
+    if (name.empty() && !params) return f.missing("name", " (or params, with the sizes)");
     ModelShape s;
     const auto extra = find_model(in_.extra_models, name);
     const auto known = extra.ok() ? extra : find_model(shipped_models(), name);
@@ -263,8 +264,9 @@ class Parser {
 
   Status models(Fields& root) {
     const auto tables = root.tables("models", kModelsLimit);
+    HF_TRY(root.so_far());
     if (tables.empty())
-      return invalid_argument("models: is missing: name at least one model")
+      return root.missing("models", ": name at least one model")
           .with_hint("[[models]] with name = \"llama-3.1-8b\"");
     std::size_t index = 0;
     for (const json::Value* t : tables) {
@@ -366,11 +368,12 @@ class Parser {
                                      users && !rps ? "the number of requests" : nullptr, true);
     const double requests = f.number("requests_per_session", 5, {0, 1e5},
                                      users && !rps ? "the number of requests" : nullptr, true);
+    HF_TRY(f.so_far());
     if (rps && users)
       return invalid_argument(
           "workload.rate_rps: both rate_rps and users are given: keep one of them");
     if (!rps && !users && in_.trace_csv.empty())
-      return invalid_argument("workload.users: is missing (or rate_rps, or a trace)");
+      return f.missing("users", " (or rate_rps, or a trace)");
     if (rps) p_.workload.rate_rps = *rps;
     if (users) p_.workload.rate_rps = *users * sessions * requests / 86400;
     return ok_status();
@@ -557,7 +560,8 @@ class Parser {
       Fields f(t, "owned[" + std::to_string(index++) + "]", p_.defaults);
       OwnedHardware o;
       const std::string id = f.text("device", "");
-      if (id.empty()) return invalid_argument(f.path("device") + ": is missing");
+      HF_TRY(f.so_far());
+      if (id.empty()) return f.missing("device");
       const auto device = p_.hardware.find(id);
       if (!device.ok())
         return invalid_argument(f.path("device") + ": " + device.error().client_message());
@@ -641,7 +645,8 @@ class Parser {
       Fields f(t, "upstreams[" + std::to_string(index++) + "]", p_.defaults);
       Upstream u;
       u.name = f.text("name", "");
-      if (u.name.empty()) return invalid_argument(f.path("name") + ": is missing");
+      HF_TRY(f.so_far());
+      if (u.name.empty()) return f.missing("name");
       u.model = f.text("model", "");
       u.region = f.text("region", "");
       u.retention_days = f.number("retention_days", -1, {0, 36500}, nullptr);

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "holdfast/json/toml.h"
-#include "holdfast/planner/random.h"
+#include "random_problem.h"
 
 namespace holdfast::planner {
 namespace {
@@ -443,71 +443,10 @@ TEST(PlanInvariantTest, RowOrderDoesNotChangeTheRanking) {
   EXPECT_EQ(a->recommended, b->recommended);
 }
 
-bool all_finite_and_positive(const json::Value& v, std::string& where) {
-  if (v.is_null()) return true;
-  if (v.is_array()) {
-    for (const json::Value& e : v.as_array())
-      if (!all_finite_and_positive(e, where)) return false;
-  }
-  if (v.is_object()) {
-    for (const json::Member& m : v.as_object()) {
-      // Resale is income; a mirror of it stands in the years. Memory that is short is negative too.
-      static const std::set<std::string> signed_fields{
-          "per_year", "amount", "irr", "free_bytes", "numbers", "lines", "escalator"};
-      if (signed_fields.contains(m.key)) continue;
-      if (!all_finite_and_positive(m.value, where)) {
-        where = m.key + "." + where;
-        return false;
-      }
-    }
-  }
-  if (v.is_number()) return std::isfinite(v.as_double()) && v.as_double() >= 0;
-  return true;
-}
-
-// A random problem, sometimes absurd. 300 here; PlanInvariantTest.* of the slow set runs many.
-std::string random_problem(Random& r) {
-  const auto pick = [&r](std::initializer_list<const char*> list) {
-    return std::string(
-        list.begin()[static_cast<std::size_t>(r.uniform() * static_cast<double>(list.size()))]);
-  };
-  const auto log_uniform = [&r](double low, double high) {
-    return std::to_string(low * std::pow(high / low, r.uniform()));
-  };
-  std::string out = "simulate = false\n";
-  if (r.uniform() < 0.3)
-    out +=
-        "profile = \"" + pick({"holdfast", "llamacpp-default", "trtllm-default", "tuned"}) + "\"\n";
-  out += "[workload]\nrate_rps = " + log_uniform(1e-6, 1e3) + "\nisl = " + log_uniform(1, 4000) +
-         "\nosl = " + log_uniform(1, 2000) + "\n";
-  out += "prefix_share = " + std::to_string(0.99 * r.uniform()) + "\n";
-  out += "growth = " + std::to_string(-0.5 + 2 * r.uniform()) + "\n";
-  out += "arrival = {profile = \"" + pick({"flat", "diurnal", "office"}) + "\"}\n";
-  out += "[[models]]\nname = \"" +
-         pick({"llama-3.2-1b", "llama-3.1-8b", "mixtral-8x7b", "llama-3.3-70b", "gpt-oss-120b",
-               "deepseek-v3", "gemma-3-270m", "falcon-mamba-7b"}) +
-         "\"\n";
-  if (r.uniform() < 0.5)
-    out += "quant = \"" + pick({"F16", "FP8", "Q8_0", "Q4_K_M", "MXFP4"}) + "\"\n";
-  out += "[slo]\navailability = " + std::to_string(0.9999 * r.uniform()) + "\n";
-  if (r.uniform() < 0.5) out += "ttft_p99_ms = " + log_uniform(50, 60000) + "\n";
-  if (r.uniform() < 0.5) out += "tpot_p99_ms = " + log_uniform(5, 1000) + "\n";
-  out += "[budget]\nhorizon_years = " + std::to_string(1 + static_cast<int>(r.uniform() * 10)) +
-         "\nwacc = " + std::to_string(0.3 * r.uniform()) + "\n";
-  if (r.uniform() < 0.3)
-    out += "[[sites]]\ncount = " + std::to_string(1 + static_cast<int>(r.uniform() * 100)) + "\n";
-  if (r.uniform() < 0.3)
-    out += "[[owned]]\ndevice = \"" +
-           pick({"nvidia-rtx4090-24", "apple-m4-10c", "cpu-epyc9654-1s"}) + "\"\n";
-  out += "[privacy]\nlabel = \"" +
-         pick({"none", "internal", "confidential", "regulated", "secret"}) + "\"\n";
-  return out;
-}
-
 TEST(PlanInvariantTest, NoNumberIsNegativeOrNotANumber) {
   Random r(20261201);
   for (int i = 0; i < 60; ++i) {
-    const std::string toml = random_problem(r);
+    const std::string toml = random_problem(r, 0);
     const Plan plan = plan_of(toml, 16);
     std::string where;
     EXPECT_TRUE(all_finite_and_positive(plan_json(plan), where)) << where << "\n" << toml;
