@@ -7,6 +7,7 @@
 
 #include "fields.h"
 #include "holdfast/planner/availability.h"
+#include "holdfast/planner/edge.h"
 #include "holdfast/planner/hybrid.h"
 #include "holdfast/planner/shipped.h"
 
@@ -466,10 +467,40 @@ class Finder {
       }
       c.site_devices = static_cast<std::uint32_t>(std::min(needed, 1024.0));
     }
+    if (!f.removed) f.reasons.push_back(edge_gains(c, sites));
     c.staff_fte = staff_fte(Mode::kEdge, 1, sites, p_.team);
     f.candidate = std::move(c);
     found_.push_back(std::move(f));
     return ok_status();
+  }
+
+  // What being there saves, and what updates take on the sites' links.
+  Reason edge_gains(const Candidate& c, std::uint32_t sites) const {
+    const Sites& s = p_.sites[0];
+    const EdgeBenefits b =
+        edge_benefits(slice_.demand.mean / static_cast<double>(sites),
+                      slice_.request.isl + slice_.request.osl, s.rtt_ms, s.availability);
+    const Bytes file = weights_bytes(c.model->shape, c.served->quant());
+    const TokensPerSecond speed(1 / c.served->step(1, slice_.request.isl).value());
+    const Power wall = c.served->place().device.tdp + watts(c.host_watts);
+    std::vector<std::pair<std::string, double>> numbers{
+        {"not_sent_mb_month", b.not_sent_month.value() / 1e6},
+        {"rtt_removed_ms", b.rtt_removed_ms},
+        {"offline_minutes_year", b.offline_minutes_year},
+        {"joule_per_token", energy_per_token(wall, speed).value()}};
+    if (s.uplink_mbps > 0) {
+      for (const UpdateKind& k : update_kinds())
+        numbers.emplace_back("hours: " + std::string(k.name),
+                             in_hours(update_time(file, k.high, s.uplink_mbps)));
+    }
+    return {"R-EDGE",
+            {"sites"},
+            std::move(numbers),
+            "each site keeps " + number_text(std::round(b.not_sent_month.value() / 1e6)) +
+                " MB a month, saves " + number_text(s.rtt_ms) +
+                " ms of every request and works on through " +
+                number_text(std::round(b.offline_minutes_year)) +
+                " minutes without its link a year"};
   }
 
   Status owned(const OwnedHardware& o) {
