@@ -31,8 +31,6 @@ bool inside(const std::string& region, const std::vector<std::string>& residency
   return false;
 }
 
-std::string shown(const std::string& region) { return region.empty() ? "not known" : region; }
-
 }  // namespace
 
 std::optional<Reason> reason_against(const Problem& p, Label label, const Place& place) {
@@ -40,12 +38,16 @@ std::optional<Reason> reason_against(const Problem& p, Label label, const Place&
   const std::string word(label_name(label));
   if (label == Label::kSecret)
     return Reason{"R-RES", {"privacy.label"}, {}, "secret data never leaves the own premises"};
-  if (label >= Label::kConfidential && !p.residency.empty() && !inside(place.region, p.residency)) {
+  // A region that is not known is cleared for nothing that is confidential.
+  const bool outside =
+      place.region.empty() || (!p.residency.empty() && !inside(place.region, p.residency));
+  if (label >= Label::kConfidential && outside) {
     return Reason{"R-RES",
                   {"privacy.label", "privacy.residency"},
                   {},
-                  "data is " + word + ", and the region (" + shown(place.region) +
-                      ") is outside the residency"};
+                  "data is " + word + ", and the region " +
+                      (place.region.empty() ? "is not known"
+                                            : "(" + place.region + ") is outside the residency")};
   }
   for (const std::string& wanted : p.certifications) {
     const auto& has = place.certifications;

@@ -141,14 +141,15 @@ price_out = 0.2
   const std::string confidential = "[privacy]\nlabel = \"confidential\"\nresidency = [";
   EXPECT_TRUE(feasible_modes(plan_of(base + confidential + "\"EU\"]")).contains(Mode::kTokenApi));
   expect_removed_by(plan_of(base + confidential + "\"BR\"]"), Mode::kTokenApi, "R-RES");
-  // The price book does not know where its machines stand: that counts as outside.
+  // The price book does not know where its machines stand: they are cleared for nothing.
+  expect_removed_by(plan_of(base + "[privacy]\nlabel = \"confidential\"\n"), Mode::kRent, "R-RES");
   expect_removed_by(plan_of(base + confidential + "\"EU\"]"), Mode::kRent, "R-RES");
 }
 
 TEST(PlanRuleTest, RetentionAndTraining) {
   const auto upstream = [](const char* fields) {
     return std::string(kChat) + "[privacy]\nlabel = \"regulated\"\n[[upstreams]]\nname = \"u\"\n" +
-           "price_in = 0.1\nprice_out = 0.2\n" + fields;
+           "region = \"DE\"\nprice_in = 0.1\nprice_out = 0.2\n" + fields;
   };
   EXPECT_TRUE(feasible_modes(plan_of(upstream("retention_days = 0\ntrains_on_data = false\n")))
                   .contains(Mode::kTokenApi));
