@@ -76,12 +76,26 @@ ServedModel::ServedModel(const ModelNeed& model, const Quant& quant, const Place
     const bool mine =
         c.device == device.id || (c.device.empty() && device.device_class == DeviceClass::kCpu);
     if (!mine) continue;
+    if (c.local && !batching_) {
+      local_ = c.local;
+      decode_ = c.local->decode;
+      decode_sigma_ = c.local->decode_sigma;
+      prefill_sigma_ = c.local->prefill_sigma;
+      throughput_sigma_ = std::hypot(c.local->decode_sigma, 0.10);
+      class_ += ", calibrated";
+      continue;
+    }
     decode_factor_ = c.decode_factor;
     prefill_factor_ = c.prefill_factor;
     decode_sigma_ = prefill_sigma_ = c.sigma;
     throughput_sigma_ = std::hypot(c.sigma, 0.10);
     class_ += ", calibrated";
   }
+}
+
+double ServedModel::eta_at(double tokens) const {
+  if (local_) return local_->eta_at(tokens);
+  return eta_ * std::pow(std::clamp(tokens, 128.0, 32768.0) / 1024, eta_slope_);
 }
 
 Seconds ServedModel::step(double batch, double context, double speed) const {
@@ -109,7 +123,7 @@ Seconds ServedModel::prefill(double tokens, double speed) const {
     t = prefill_flops(shape(), tokens) / (profile_.peak * (n * profile_.prefill_flops_share)) +
         communication(shape(), place_, tokens) * profile_.communication_factor;
   } else {
-    const double eta = eta_ * std::pow(std::clamp(tokens, 128.0, 32768.0) / 1024, eta_slope_);
+    const double eta = eta_at(tokens);
     t = prefill_time(shape(), tokens, place_, eta, 0, kOwnChunk,
                      pipeline_exponent(shape(), quant_));
   }
@@ -199,7 +213,7 @@ StepCoefficients ServedModel::coefficients(const RequestShape& request, double s
     c.kv_factor = decode_.kv_cost / decode_.bytes_cost;
     const FlopsPerSecond peak = place_.device.arithmetic_peak() * tp;
     c.decode_speed = peak / std::max(decode_.batch_flops_cost, 1e-3);
-    const double eta = eta_ * std::pow(std::clamp(request.isl, 128.0, 32768.0) / 1024, eta_slope_);
+    const double eta = eta_at(request.isl);
     c.prefill_speed = place_.device.prefill_peak() * (eta * tp);
     const Seconds flops = decode_flops(s) / peak;
     c.overhead = decode_.layer * static_cast<double>(s.layers) +

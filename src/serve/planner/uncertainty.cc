@@ -36,8 +36,9 @@ struct Input {
   std::function<void(Scenario&, double)> apply;
 };
 
-std::vector<Input> inputs_of(const Problem& p, const std::vector<Finalist>& finalists) {
-  const Candidate& first = *finalists[0].candidate;
+std::vector<Input> inputs_of(const Problem& p, const std::vector<Finalist>& finalists,
+                             std::size_t recommended) {
+  const Candidate& first = *finalists[recommended].candidate;
   std::vector<Input> out;
   const auto add = [&out](const char* path, double value,
                           std::function<void(Scenario&, double)> f) {
@@ -46,7 +47,9 @@ std::vector<Input> inputs_of(const Problem& p, const std::vector<Finalist>& fina
   add("workload.rate_rps", first.demand.mean.value(), [](Scenario& s, double m) { s.demand = m; });
   add("workload.isl", first.request.isl, [](Scenario& s, double m) { s.isl = m; });
   add("workload.osl", first.request.osl, [](Scenario& s, double m) { s.osl = m; });
-  const auto any = [&finalists](auto get) {
+  // The recommended option's own price where it has one.
+  const auto any = [&finalists, &first](auto get) {
+    if (get(first) > 0) return get(first);
     for (const Finalist& f : finalists)
       if (get(*f.candidate) > 0) return get(*f.candidate);
     return 0.0;
@@ -190,7 +193,7 @@ DrawResult draw_costs(const Problem& p, std::vector<Finalist>& finalists, int dr
 std::vector<TornadoBar> tornado(const Problem& p, const std::vector<Finalist>& finalists,
                                 std::size_t recommended) {
   std::vector<TornadoBar> out;
-  for (const Input& input : inputs_of(p, finalists)) {
+  for (const Input& input : inputs_of(p, finalists, recommended)) {
     TornadoBar bar;
     bar.input = input.path;
     bar.value = input.value;
@@ -217,7 +220,7 @@ std::vector<Threshold> thresholds(const Problem& p, const std::vector<Finalist>&
   constexpr int kBisections = 30;
   std::vector<Threshold> out;
   if (finalists.size() < 2) return out;
-  for (const Input& input : inputs_of(p, finalists)) {
+  for (const Input& input : inputs_of(p, finalists, recommended)) {
     const auto winner_at = [&](double log_multiplier) {
       Scenario s;
       input.apply(s, std::exp(log_multiplier));

@@ -10,6 +10,7 @@
 #include "holdfast/base/result.h"
 #include "holdfast/json/json.h"
 #include "holdfast/planner/device.h"
+#include "holdfast/planner/local_efficiency.h"
 #include "holdfast/planner/model_shape.h"
 #include "holdfast/planner/price_book.h"
 
@@ -148,6 +149,8 @@ struct Calibration {
   double prefill_factor = 1;
   double sigma = 0.07;
   std::size_t points = 0;
+  // Fitted anew instead of scaled, where the measurements allow it: then the factors are not used.
+  std::optional<LocalEfficiency> local = {};
 };
 
 struct Problem {

@@ -1,6 +1,7 @@
 // One replica of a model on a placement: how fast it steps, how much it holds, how long one waits.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "holdfast/planner/efficiencies.h"
@@ -69,6 +70,8 @@ class ServedModel {
   double throughput_sigma() const { return throughput_sigma_; }
 
  private:
+  double eta_at(double tokens) const;
+
   const ModelNeed* model_;
   Quant quant_;
   Placement place_;
@@ -79,6 +82,7 @@ class ServedModel {
   DecodeEfficiency decode_;
   double eta_ = 0.3;      // of prefill at 1024 tokens
   double eta_slope_ = 0;  // d ln eta / d ln n
+  std::optional<LocalEfficiency> local_;
   BatchProfile profile_;
   double decode_factor_ = 1;
   double prefill_factor_ = 1;
