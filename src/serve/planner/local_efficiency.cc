@@ -57,6 +57,15 @@ DecodeEfficiency fit_decode_points(const Device& device,
   return e;
 }
 
+// Weights of the layers that one token uses.
+double layer_params(const ModelShape& s) {
+  const double d = s.width;
+  const double heads = static_cast<double>(s.heads) + s.kv_heads;
+  const double experts = s.mixture() ? s.experts_used : 1;
+  const double all = s.layers * (2 * d * heads * s.head_dim + 3 * d * s.ff_width * experts);
+  return all > 0 ? std::min(all, s.active) : s.active;
+}
+
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t n = values.size();
@@ -73,6 +82,13 @@ double spread(const std::vector<double>& log_errors) {
 
 }  // namespace
 
+Seconds local_prefill_time(const ModelShape& shape, double tokens, const Device& device,
+                           double eta) {
+  ModelShape layers = shape;
+  layers.active = layer_params(shape);
+  return prefill_flops(layers, tokens) / (device.prefill_peak() * eta);
+}
+
 double LocalEfficiency::eta_at(double tokens) const {
   const double n = std::clamp(tokens, eta.front().first, eta.back().first);
   for (std::size_t i = 1; i < eta.size(); ++i) {
@@ -85,7 +101,7 @@ double LocalEfficiency::eta_at(double tokens) const {
 
 double predict_point(const LocalEfficiency& fit, const Device& device, const CalibrationPoint& p) {
   if (p.prefill) {
-    const Seconds t = prefill_time(p.model, p.tokens, {device, 1, 1}, fit.eta_at(p.tokens));
+    const Seconds t = local_prefill_time(p.model, p.tokens, device, fit.eta_at(p.tokens));
     return p.tokens / t.value();
   }
   const Seconds t = decode_step(p.model, p.weights, {device, 1, 1}, p.batch, p.depth,
@@ -107,7 +123,7 @@ Result<LocalEfficiency> fit_local(const Device& device, std::span<const Calibrat
       continue;
     }
     const Seconds time(p.tokens / p.tokens_per_s);
-    eta[p.tokens].push_back(prefill_flops(p.model, p.tokens) / time / device.prefill_peak());
+    eta[p.tokens].push_back(local_prefill_time(p.model, p.tokens, device, 1) / time);
   }
   if (decode.empty() || eta.empty())
     return invalid_argument("calibration: needs at least one decode and one prefill point");

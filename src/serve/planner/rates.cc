@@ -66,10 +66,14 @@ Seconds decode_step(const ModelShape& shape, Bytes weights, const Placement& pla
 }
 
 Flops prefill_flops(const ModelShape& shape, double tokens, double depth) {
+  const double linear = 2 * shape.active * tokens;
+  if (shape.attention == Attention::kStateSpace) return Flops(linear);
   const double heads = static_cast<double>(shape.heads) * shape.head_dim;
-  const double attention =
-      shape.attention == Attention::kStateSpace ? 0 : 2.0 * shape.layers * heads;
-  return Flops(2 * shape.active * tokens + attention * (tokens * tokens + 2 * tokens * depth));
+  // Twice the tokens that one sees on average: n + 2 depth, or two windows.
+  const double seen = tokens + 2 * depth;
+  const double in_window = std::min(seen, 2.0 * shape.window);
+  const double whole = static_cast<double>(shape.layers) - shape.window_layers;
+  return Flops(linear + 2 * heads * tokens * (whole * seen + shape.window_layers * in_window));
 }
 
 Seconds prefill_time(const ModelShape& shape, double tokens, const Placement& place, double eta,

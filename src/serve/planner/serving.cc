@@ -122,6 +122,8 @@ Seconds ServedModel::prefill(double tokens, double speed) const {
     const double n = place_.devices;
     t = prefill_flops(shape(), tokens) / (profile_.peak * (n * profile_.prefill_flops_share)) +
         communication(shape(), place_, tokens) * profile_.communication_factor;
+  } else if (local_ && place_.devices == 1) {
+    t = local_prefill_time(shape(), tokens, place_.device, eta_at(tokens));
   } else {
     const double eta = eta_at(tokens);
     t = prefill_time(shape(), tokens, place_, eta, 0, kOwnChunk,
@@ -215,6 +217,12 @@ StepCoefficients ServedModel::coefficients(const RequestShape& request, double s
     c.decode_speed = peak / std::max(decode_.batch_flops_cost, 1e-3);
     const double eta = eta_at(request.isl);
     c.prefill_speed = place_.device.prefill_peak() * (eta * tp);
+    // The simulation counts all active parameters: the same time by a higher speed.
+    if (local_ && place_.devices == 1) {
+      const Seconds whole = prefill_time(s, request.isl, place_, eta);
+      c.prefill_speed =
+          c.prefill_speed * (whole / local_prefill_time(s, request.isl, place_.device, eta));
+    }
     const Seconds flops = decode_flops(s) / peak;
     c.overhead = decode_.layer * static_cast<double>(s.layers) +
                  flops * std::max(0.0, decode_.flops_cost - decode_.batch_flops_cost) +

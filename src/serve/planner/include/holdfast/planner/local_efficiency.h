@@ -37,6 +37,12 @@ struct LocalEfficiency {
   double eta_at(double tokens) const;
 };
 
+// As prefill_time() of one device, but of the matrices of the layers alone: a prompt looks its
+// embeddings up and needs one row of the output matrix, which in small models are most of the
+// parameters. What eta of a LocalEfficiency is a share of.
+Seconds local_prefill_time(const ModelShape& shape, double tokens, const Device& device,
+                           double eta);
+
 inline constexpr std::size_t kCalibrationPointsMax = 100'000;
 
 // Least squares on relative errors of 3 % around the class's constants; eta is the median at each

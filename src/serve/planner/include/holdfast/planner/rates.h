@@ -46,7 +46,8 @@ Seconds communication(const ModelShape& shape, const Placement& place, double to
 Seconds decode_step(const ModelShape& shape, Bytes weights, const Placement& place, double batch,
                     double context, double kv_element_bytes, const DecodeEfficiency& efficiency);
 
-// FLOPs of reading n tokens behind `depth` others: 2 A n + 2 L h d_h (n^2 + 2 n depth).
+// FLOPs of reading n tokens behind `depth` others: 2 A n + 2 L h d_h (n^2 + 2 n depth); a layer
+// with a window sees no more than it.
 Flops prefill_flops(const ModelShape& shape, double tokens, double depth = 0);
 
 // Reading a prompt of `tokens` in chunks of `ubatch` when products reach the share `eta` of the
