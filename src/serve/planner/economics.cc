@@ -185,16 +185,19 @@ class Writer {
     for (int year = 1; year <= p_.horizon_years; ++year) {
       const double wanted = devices(year);
       const double more = std::max(0.0, wanted - bought);
-      if (!c_.sunk && more > 0) buy(year, more);
+      if (!c_.sunk && more > 0) buy(year, price_of(bought + more) - price_of(bought));
       bought = std::max(bought, wanted);
       run_year(year, bought);
     }
   }
 
+  double price_of(double count) const {
+    return count * (c_.buy_price * s_.buy + c_.host_price) + surroundings_of(c_, count).price();
+  }
+
   // One tranche: paid at the start of its year and again at each end of life, sold at the horizon
   // by age.
-  void buy(int year, double count) {
-    const double price = (c_.buy_price * s_.buy + c_.host_price) * count;
+  void buy(int year, double price) {
     for (int at = year - 1; at < p_.horizon_years; at += life_) {
       sink_.add("hardware", at, price, false);
       const int ends = std::min(at + life_, p_.horizon_years);
@@ -205,7 +208,7 @@ class Writer {
   }
 
   void run_year(int year, double owned) {
-    const double price = (c_.buy_price * s_.buy + c_.host_price) * owned;
+    const double price = c_.sunk ? 0 : price_of(owned);
     sink_.add("maintenance", year, price * p_.maintenance * s_.maintenance, true);
     const double capacity = c_.cap_rps * s_.speed * owned / per_node();
     const double served = c_.mode == Mode::kHybrid
@@ -369,6 +372,53 @@ double staff_fte(Mode mode, double nodes, double sites, const Team& team) {
   if (mode == Mode::kHybrid) fte = base + std::min(0.02, base);
   // The table is for average skill (0.5); none takes half as much time again, full skill half.
   return fte * (1.5 - level);
+}
+
+double Surroundings::price() const {
+  return network_cards * kNetworkCardPrice + switches * kSwitchPrice + hosts * disk_price +
+         ups_price;
+}
+
+Surroundings surroundings_of(const Candidate& c, double devices) {
+  constexpr double kSwitchPorts = 24;
+  constexpr double kDiskPerGb = 0.10;
+  constexpr double kDiskLeast = 100;
+  constexpr double kUpsPerKw = 400;
+  Surroundings out;
+  // A site's machine stands where there is a network and a plug.
+  if (!c.served || devices <= 0 || c.mode == Mode::kEdge || c.sunk) return out;
+  const Device& d = c.served->place().device;
+  out.hosts = hosts_of(d, devices);
+  if (out.hosts > 1) {
+    out.network_cards = out.hosts;
+    out.switches = std::ceil(out.hosts / kSwitchPorts);
+  }
+  // The model three times: in use, before an update, and room.
+  const double gb = weights_bytes(c.model->shape, c.served->quant()).value() / 1e9;
+  out.disk_price = std::max(kDiskLeast, std::ceil(3 * gb * kDiskPerGb));
+  const double watts = devices * (d.tdp.value() + c.host_watts);
+  out.ups_price = std::ceil(watts / 1000 * kUpsPerKw);
+  return out;
+}
+
+std::vector<BomLine> bill_of_materials(const Candidate& c, double devices) {
+  std::vector<BomLine> out;
+  if (!c.served || c.mode == Mode::kRent || devices <= 0) return out;
+  const Device& d = c.served->place().device;
+  const bool rack = d.device_class == DeviceClass::kDatacentre;
+  out.push_back({d.id, devices, c.buy_price, d.tdp.value(), rack ? 0.0 : 1.0});
+  if (c.host_price > 0)
+    out.push_back({"host share", devices, c.host_price, c.host_watts, rack ? 0.5 : 1.0});
+  const Surroundings around = surroundings_of(c, devices);
+  if (around.network_cards > 0) {
+    out.push_back({"network card", around.network_cards, kNetworkCardPrice, 15, 0});
+    out.push_back({"switch", around.switches, kSwitchPrice, 100, 1});
+  }
+  if (around.hosts > 0) {
+    out.push_back({"disk", around.hosts, around.disk_price, 8, 0});
+    out.push_back({"ups", 1, around.ups_price, 0, 2});
+  }
+  return out;
 }
 
 double hosts_of(const Device& device, double devices) {

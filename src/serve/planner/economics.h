@@ -95,6 +95,22 @@ double staff_fte(Mode mode, double nodes, double sites, const Team& team);
 // Machines that so many devices are: eight data-centre devices share a host.
 double hosts_of(const Device& device, double devices);
 
+// What stands around so many devices at one place, and what each piece costs: assumed.
+struct Surroundings {
+  double hosts = 0;
+  double network_cards = 0;
+  double switches = 0;
+  double disk_price = 0;  // of each host
+  double ups_price = 0;   // of all together
+  double price() const;
+};
+inline constexpr double kNetworkCardPrice = 400;
+inline constexpr double kSwitchPrice = 2'000;
+Surroundings surroundings_of(const Candidate& c, double devices);
+
+// The first purchase, piece by piece; its sum is the ledger's.
+std::vector<BomLine> bill_of_materials(const Candidate& c, double devices);
+
 // Energy at the wall in the first year.
 Energy candidate_energy(const Candidate& c, const Problem& p, const Scenario& s, int year);
 

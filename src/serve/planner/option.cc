@@ -10,12 +10,6 @@ namespace holdfast::planner {
 
 namespace {
 
-// Prices of what stands around the devices: assumed.
-constexpr double kNicPrice = 400;
-constexpr double kSwitchPrice = 2'000;
-constexpr double kSwitchPorts = 24;
-constexpr double kDiskPerGb = 0.10;
-constexpr double kUpsPerKw = 400;
 constexpr double kStaffHoursYear = 1'800;
 
 double nodes_of(const Candidate& c, const Problem& p) {
@@ -23,29 +17,6 @@ double nodes_of(const Candidate& c, const Problem& p) {
   if (c.mode == Mode::kOwned) return c.owned_devices / c.served->place().devices;
   if (c.mode == Mode::kHybrid) return c.hybrid_owned + c.spares;
   return replicas_in_year(c, p, {}, 1) + c.spares;
-}
-
-std::vector<BomLine> bill(const Problem& p, const Candidate& c) {
-  std::vector<BomLine> out;
-  if (!c.served || c.mode == Mode::kRent) return out;
-  const Device& d = c.served->place().device;
-  const double devices = nodes_of(c, p) * c.served->place().devices;
-  const bool rack = d.device_class == DeviceClass::kDatacentre;
-  out.push_back({d.id, devices, c.buy_price, d.tdp.value(), rack ? 0.0 : 1.0});
-  if (c.host_price > 0)
-    out.push_back({"host share", devices, c.host_price, c.host_watts, rack ? 0.5 : 1.0});
-  if (c.mode == Mode::kEdge) return out;
-  const double nodes = hosts_of(d, devices);
-  if (nodes > 1) {
-    out.push_back({"network card", nodes, kNicPrice, 15, 0});
-    out.push_back({"switch", std::ceil(nodes / kSwitchPorts), kSwitchPrice, 100, 1});
-  }
-  const double gb = weights_bytes(c.model->shape, c.served->quant()).value() / 1e9;
-  out.push_back({"disk", nodes, std::max(100.0, std::ceil(3 * gb * kDiskPerGb)), 8, 0});
-  double watts = 0;
-  for (const BomLine& line : out) watts += line.count * line.watts;
-  out.push_back({"ups", 1, std::ceil(watts / 1000 * kUpsPerKw), 0, 2});
-  return out;
 }
 
 std::vector<CalendarEntry> calendar(const Problem& p, const Candidate& c) {
@@ -313,7 +284,7 @@ PlanOption make_option(const Problem& p, const Slice& slice, const Found& f,
     o.utilisation = utilisation_of(p, c);
     fill_rates(c, o);
     screen_latency(p, slice, f, o);
-    o.bom = bill(p, c);
+    o.bom = bill_of_materials(c, nodes_of(c, p) * o.devices_per_replica);
     o.calendar = calendar(p, c);
   } else {
     constexpr double kTail = 2.5;

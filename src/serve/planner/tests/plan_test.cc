@@ -353,6 +353,19 @@ TEST(PlanTest, TheLedgerAddsUp) {
   }
 }
 
+// B2: the bill's pieces are the first purchase.
+TEST(PlanTest, TheBillIsTheFirstPurchase) {
+  std::size_t seen = 0;
+  for (const PlanOption& o : plan_of("simulate = false\n" + std::string(kChat), 0).options) {
+    if (o.mode != Mode::kOnPrem || o.status == OptionStatus::kRemoved) continue;
+    double sum = 0;
+    for (const BomLine& line : o.bom) sum += line.count * line.unit_price;
+    EXPECT_NEAR(sum, o.per_year[0], 0.005) << o.id;
+    ++seen;
+  }
+  EXPECT_GT(seen, 10u);
+}
+
 TEST(PlanTest, StalePricesAreSaid) {
   bool said = false;
   for (const std::string& w : plan_of(kChat).warnings)
