@@ -186,17 +186,15 @@ class TextReport {
   void options(const ClassView& v) {
     if (v.kept.empty()) return;
     heading(s_.say(Text::kOptions));
-    const std::size_t shown = std::min(v.kept.size(), kOptionsShown);
-    const std::vector<const PlanOption*> list(v.kept.begin(),
-                                              v.kept.begin() + static_cast<std::ptrdiff_t>(shown));
+    const auto list = worth_showing(v, kOptionsShown);
     const std::vector<Row> rows = option_rows(list);
     if (fits(rows)) {
       table(rows);
     } else {
       for (const PlanOption* o : list) option_lines(*o);
     }
-    if (v.kept.size() > shown)
-      line(s_.say(Text::kMoreOptions, {std::to_string(v.kept.size() - shown)}));
+    if (v.kept.size() > list.size())
+      line(s_.say(Text::kMoreOptions, {std::to_string(v.kept.size() - list.size())}));
   }
 
   std::string replicas(const PlanOption& o) const {
@@ -311,7 +309,7 @@ class TextReport {
     const std::string name = s_.input(b.input);
     const bool flips = b.winner_low != best.id || b.winner_high != best.id;
     line("  " + name + std::string(name_width - width_of(name), ' ') + "  " + bar + "  " +
-         s_.money_short(b.npv_low) + " / " + s_.money_short(b.npv_high) +
+         s_.change(b.npv_low - best.npv) + " / " + s_.change(b.npv_high - best.npv) +
          (flips ? " (" + s_.say(Text::kFlips) + ")" : ""));
   }
 
@@ -462,7 +460,10 @@ class TextReport {
                            {s_.say(Text::kAmount), true},
                            {s_.say(Text::kSince)},
                            {""}}};
-    for (const Price& p : shown_prices()) {
+    constexpr std::size_t kPricesShown = 20;
+    const auto ordered = prices_by_use(plan_, views_);
+    for (std::size_t i = 0; i < std::min(ordered.size(), kPricesShown); ++i) {
+      const Price& p = *ordered[i];
       std::string mark =
           is_stale(plan_, p) ? "! " + s_.say(Text::kStale, {std::to_string(kStaleDays)}) : "";
       if (p.from_user) mark += (mark.empty() ? "" : ", ") + s_.say(Text::kYours);
@@ -473,30 +474,8 @@ class TextReport {
                       {mark}});
     }
     table(rows);
-    if (plan_.prices_used.size() > rows.size() - 1)
-      line(s_.say(Text::kAndMore,
-                  {"...", std::to_string(plan_.prices_used.size() - (rows.size() - 1))}));
-  }
-
-  // Those of the shown options first; the page and plan.json have all of them.
-  std::vector<Price> shown_prices() const {
-    constexpr std::size_t kPricesShown = 20;
-    std::vector<Price> mine;
-    std::vector<Price> rest;
-    for (const Price& p : plan_.prices_used) (of_shown(p) ? mine : rest).push_back(p);
-    mine.insert(mine.end(), rest.begin(), rest.end());
-    if (mine.size() > kPricesShown) mine.resize(kPricesShown);
-    return mine;
-  }
-
-  bool of_shown(const Price& p) const {
-    for (const ClassView& v : views_) {
-      for (std::size_t i = 0; i < std::min(v.kept.size(), kOptionsShown); ++i) {
-        const PlanOption& o = *v.kept[i];
-        if (p.id == o.device || p.id == o.provider || p.id.ends_with("/" + o.device)) return true;
-      }
-    }
-    return false;
+    if (ordered.size() > kPricesShown)
+      line(s_.say(Text::kMorePrices, {std::to_string(ordered.size() - kPricesShown)}));
   }
 
   const ClassView* first_with_best() const {

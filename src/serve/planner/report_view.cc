@@ -130,6 +130,47 @@ std::vector<const PlanOption*> front(const ClassView& view) {
   return out;
 }
 
+std::vector<const PlanOption*> worth_showing(const ClassView& view, std::size_t most) {
+  std::vector<const PlanOption*> out = best_of_modes(view);
+  const auto add = [&](bool beaten) {
+    for (const PlanOption* o : view.kept) {
+      if (out.size() >= most) return;
+      const bool new_one = std::find(out.begin(), out.end(), o) == out.end();
+      if (new_one && (o->status == OptionStatus::kDominated) == beaten) out.push_back(o);
+    }
+  };
+  add(false);
+  add(true);
+  std::stable_sort(out.begin(), out.end(), [&view](const PlanOption* a, const PlanOption* b) {
+    if ((a == view.best) != (b == view.best)) return a == view.best;
+    return a->npv < b->npv;
+  });
+  return out;
+}
+
+std::vector<const Price*> prices_by_use(const Plan& plan, const std::vector<ClassView>& views) {
+  const auto belongs = [](const Price& p, const PlanOption& o) {
+    if (o.mode == Mode::kTokenApi) return p.id == o.provider || p.id.starts_with(o.provider + "/");
+    return p.id == o.device || (!o.device.empty() && p.id.ends_with("/" + o.device));
+  };
+  const auto rank = [&](const Price& p) {
+    int best = is_stale(plan, p) ? 1 : 3;
+    for (const ClassView& v : views) {
+      if (v.best != nullptr && belongs(p, *v.best)) return 0;
+      for (const PlanOption* o : best_of_modes(v))
+        if (belongs(p, *o)) best = std::min(best, 2);
+    }
+    return best;
+  };
+  std::vector<std::pair<int, const Price*>> ranked;
+  for (const Price& p : plan.prices_used) ranked.emplace_back(rank(p), &p);
+  std::stable_sort(ranked.begin(), ranked.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<const Price*> out;
+  for (const auto& [r, p] : ranked) out.push_back(p);
+  return out;
+}
+
 double per_month(const Plan& plan, const PlanOption& o) {
   return o.total / (kMonthsPerYear * std::max(1, plan.horizon_years));
 }

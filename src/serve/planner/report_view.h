@@ -33,6 +33,11 @@ const Reason* reason_by(const PlanOption& option, std::string_view rule);
 std::vector<const PlanOption*> best_of_modes(const ClassView& view);
 // Not beaten in cost and first token at once, by cost.
 std::vector<const PlanOption*> front(const ClassView& view);
+// At most so many for a table: the recommended first, the best of each mode for certain, and of the
+// rest those that nothing beats before the others.
+std::vector<const PlanOption*> worth_showing(const ClassView& view, std::size_t most);
+// Of the recommended options first, then stale ones, then of the best of each mode.
+std::vector<const Price*> prices_by_use(const Plan& plan, const std::vector<ClassView>& views);
 
 double per_month(const Plan& plan, const PlanOption& option);
 // Undiscounted sum of a ledger line; in one year (1 is the first) where that is given.

@@ -196,9 +196,13 @@ std::string Speech::value(std::string_view text) const {
 }
 
 std::string Speech::reason(const Plan& plan, const Reason& r) const {
-  if (language_ == Language::kEnglish && !r.text.empty()) return harmless(r.text);
-  for (const Wording& w : kReasons)
-    if (w.key == r.rule && has_marks(r, w.marks)) return fill_reason(plan, r, pick(w));
+  const auto at = std::find_if(std::begin(kReasons), std::end(kReasons), [&r](const Wording& w) {
+    return w.key == r.rule && has_marks(r, w.marks);
+  });
+  const bool found = at != std::end(kReasons);
+  const bool amounts = found && at->english.find(":money") != std::string_view::npos;
+  if (language_ == Language::kEnglish && !r.text.empty() && !amounts) return harmless(r.text);
+  if (found) return fill_reason(plan, r, pick(*at));
   std::string out = rule(r.rule);
   for (const auto& [name, value] : r.numbers) out += "; " + harmless(name) + " " + rounded(value);
   return out;
@@ -274,12 +278,12 @@ std::string Speech::rounded(double value, int digits) const {
 // As many nines as a figure near the whole needs to be told from it.
 std::string Speech::percent(double share) const {
   const double rest = 100 * std::abs(1 - share);
-  constexpr int kDigits = 3;
+  const int digits = std::abs(share) < 0.1 ? 2 : 3;
   if (share > 0.9 && share < 1 && rest > 0) {
     const int decimals = std::clamp(1 - static_cast<int>(std::floor(std::log10(rest))), 0, 7);
     return (decimals == 0 ? number(100 * share, 0) : trimmed(number(100 * share, decimals))) + " %";
   }
-  return rounded(100 * share, kDigits) + " %";
+  return rounded(100 * share, digits) + " %";
 }
 
 std::string Speech::money(double amount) const {
@@ -294,6 +298,10 @@ std::string Speech::money_short(double amount) const {
   if (size >= 1e6) return rounded(amount / 1e6) + say(Text::kMillionShort);
   if (size >= 1e3) return rounded(amount / 1e3) + say(Text::kThousand);
   return rounded(amount);
+}
+
+std::string Speech::change(double amount) const {
+  return (amount > 0 ? "+" : "") + money_short(amount);
 }
 
 std::string Speech::milliseconds(double ms) const {

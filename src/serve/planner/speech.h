@@ -54,7 +54,8 @@ class Speech {
   std::string phrase(std::string_view english) const;
   // A default's value: a number is written as the language does.
   std::string value(std::string_view text) const;
-  // In English the planner's own sentence; in Portuguese by rule and numbers.
+  // In English the planner's own sentence, but where it has amounts, which it writes without
+  // separators; those and Portuguese go by rule and numbers.
   std::string reason(const Plan& plan, const Reason& reason) const;
 
   std::string number(double value, int decimals) const;
@@ -63,6 +64,7 @@ class Speech {
   std::string percent(double share) const;
   std::string money(double amount) const;
   std::string money_short(double amount) const;  // "12.3k"
+  std::string change(double amount) const;       // "+2.5k"
   std::string milliseconds(double ms) const;
   std::string bytes(double bytes) const;
 
