@@ -150,8 +150,12 @@ std::string tornado_chart(const Speech& s, const Plan& plan, const ClassView& vi
   }
   constexpr double kRow = 26;
   const double height = kRow * static_cast<double>(t.bars.size());
-  const Frame f{320, 14, kWidth - 70, 14 + height};
-  const Scale x(low, high, f.left + 60, f.right - 5, false);
+  std::size_t longest = 0;
+  for (const TornadoBar* b : t.bars) longest = std::max(longest, width_of(s.input(b->input)));
+  // Bold letters are some seven units wide.
+  const Frame f{std::min(430.0, 24 + 7.2 * static_cast<double>(longest)), 14, kWidth - 70,
+                14 + height};
+  const Scale x(low, high, f.left + 70, f.right - 5, false);
   Svg svg(kWidth, height + 40, id, s.say(Text::kChartTornado),
           s.say(Text::kChartTornadoDesc, {s.input(t.bars[0]->input)}));
   svg.line(x.at(npv), f.top - 6, x.at(npv), f.bottom, "axis");
@@ -285,7 +289,7 @@ std::string pareto_chart(const Speech& s, const Plan& plan, const ClassView& vie
              mode_style("point", o->mode), o == view.best ? 7 : 4);
   for (std::size_t i = 0; i < best.size(); ++i)
     svg.text(x.at(best[i]->npv) + 8, y.at(best[i]->ttft_ms_p99.p50) - 7, std::to_string(i + 1),
-             Anchor::kStart, "strong");
+             Anchor::kStart, "badge");
   double at = f.left;
   for (const PlanOption* o : best_of_modes(view)) {
     svg.mark(at, 362, shape_of(o->mode), mode_style("point", o->mode), 5);

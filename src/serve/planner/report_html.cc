@@ -27,7 +27,7 @@ constexpr std::string_view kStyle = R"(<style>
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-main { max-width: 1000px; margin: 0 auto; padding: 24px 20px 60px; }
+main { max-width: 1080px; margin: 0 auto; padding: 24px 20px 60px; }
 h1 { font-size: 1.7em; line-height: 1.2; margin: 0 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 1.2em; margin: 34px 0 8px; padding-top: 10px; border-top: 1px solid var(--rule); }
 h3 { font-size: 1.05em; margin: 24px 0 6px; }
@@ -42,16 +42,17 @@ p { margin: 6px 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; margin: 8px 0; font-size: 0.92em; }
 caption { text-align: left; color: var(--soft); padding: 2px 0 6px; }
-th, td { padding: 5px 10px 5px 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--rule); overflow-wrap: anywhere; }
+th, td { padding: 5px 8px 5px 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--rule); overflow-wrap: break-word; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
-tbody th { font-weight: 500; }
+tbody th { font-weight: 500; } .options td:nth-child(2) { min-width: 13em; }
 .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 tr.best > * { background: var(--panel); font-weight: 700; }
 tfoot > tr > * { font-weight: 700; }
 ul, ol { margin: 6px 0; padding-left: 22px; }
 .tag { border: 1px solid var(--warn); color: var(--warn); border-radius: 3px; padding: 0 5px;
   font-size: 0.85em; white-space: nowrap; }
+figure { margin: 0; }
 svg { width: 100%; max-width: 760px; height: auto; display: block; margin: 8px 0;
   font-size: 12px; }
 svg text { fill: var(--ink); } svg .soft { fill: var(--soft); } svg .small { font-size: 11px; }
@@ -80,7 +81,8 @@ svg .badge { font-weight: 600; paint-order: stroke; stroke: var(--paper); stroke
     --panel: #f2f2f2; --rule: #bbbbbb; --accent: #00618f; --warn: #9a3b00; --m0: #0072b2;
     --m1: #c84e00; --m2: #00805e; --m3: #b3508a; --m4: #a87400; --m5: #3c8fc0; }
   body { font-size: 10pt; } main { max-width: none; padding: 0; }
-  svg, table, .advice, .pilot { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  table { font-size: 8pt; } .options td:nth-child(2) { min-width: 0; }
+  svg, tr, .advice, .pilot { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .scroll { overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
@@ -135,9 +137,9 @@ class Page {
   }
 
   // Columns stay until the table ends.
-  void table(const std::string& caption, std::vector<Column> columns) {
+  void table(const std::string& caption, std::vector<Column> columns, const char* style = "plain") {
     columns_ = std::move(columns);
-    out_ += "<div class=\"scroll\">\n<table>\n";
+    out_ += "<div class=\"scroll\">\n<table class=\"" + std::string(style) + "\">\n";
     element("caption", caption);
     out_ += "<thead>\n<tr>";
     for (const Column& c : columns_)
@@ -215,10 +217,9 @@ class Page {
   void options(const ClassView& v) {
     if (v.kept.empty()) return;
     element("h2", s_.say(Text::kOptions));
-    table(s_.say(Text::kOptionsCaption),
+    table(s_.say(Text::kOptionsCaption) + ", " + plan_.currency,
           {{s_.say(Text::kWay)},
            {s_.say(Text::kWhere)},
-           {s_.say(Text::kQuant)},
            {s_.say(Text::kReplicas), true},
            {s_.say(Text::kFirstToken), true},
            {s_.say(Text::kAMonth), true},
@@ -226,7 +227,8 @@ class Page {
            {s_.say(Text::kBand), true},
            {s_.say(Text::kMillion), true},
            {s_.say(Text::kUp), true},
-           {s_.say(Text::kStatus)}});
+           {s_.say(Text::kStatus)}},
+          "options");
     const auto shown = worth_showing(v, kOptionsShown);
     for (const PlanOption* o : shown) option(*o);
     end_table();
@@ -243,10 +245,10 @@ class Page {
         o.device.empty()
             ? "–"
             : s_.rounded(o.replicas) + (o.spares > 0 ? " + " + s_.rounded(o.spares) : "");
-    row({s_.mode(o.mode), place_text(s_, o), o.quant.empty() ? "–" : o.quant, replicas,
+    row({s_.mode(o.mode), place_text(s_, o) + (o.quant.empty() ? "" : ", " + o.quant), replicas,
          s_.milliseconds(o.ttft_ms_p99.p50), s_.money_short(per_month(plan_, o)),
-         s_.money_short(o.total), range, s_.money(o.per_million_tokens), s_.percent(o.availability),
-         s_.status(o.status)},
+         s_.money_short(o.total), range, s_.rounded(o.per_million_tokens),
+         s_.percent(o.availability), s_.status(o.status)},
         o.status == OptionStatus::kRecommended ? "best" : "");
   }
 

@@ -95,18 +95,20 @@ class TextReport {
     return sum <= width_ + 2;
   }
 
-  // The first row is the head. What is too wide loses the end of its widest left column.
+  // The first row is the head.
   void table(std::vector<Row> rows, std::size_t indent = 0) {
     std::vector<std::size_t> wide = widths(rows);
     std::size_t sum = indent;
     for (const std::size_t w : wide) sum += w + 2;
-    if (sum > width_ + 2) {
-      std::size_t victim = 0;
-      for (std::size_t i = 0; i < wide.size(); ++i)
-        if (wide[i] > wide[victim]) victim = i;
-      constexpr std::size_t kLeast = 12;
+    // The widest columns lose their ends, one after the other.
+    constexpr std::size_t kLeast = 8;
+    while (sum > width_ + 2) {
+      const auto victim = std::max_element(wide.begin(), wide.end());
+      if (*victim <= kLeast) break;
       const std::size_t over = sum - width_ - 2;
-      wide[victim] = std::max(kLeast, wide[victim] > over ? wide[victim] - over : 0);
+      const std::size_t less = std::min(over, *victim - std::max(kLeast, *victim * 2 / 3));
+      *victim -= less;
+      sum -= less;
     }
     for (std::size_t r = 0; r < rows.size(); ++r) {
       std::string text(indent, ' ');
@@ -280,20 +282,24 @@ class TextReport {
     heading(s_.say(Text::kTornado));
     para(s_.say(Text::kTornadoHow, {s_.money(v.best->npv)}));
     double reach = 1e-9;
-    std::size_t name_width = 0;
-    for (const TornadoBar* b : t.bars) {
+    for (const TornadoBar* b : t.bars)
       reach = std::max(
           {reach, std::abs(b->npv_low - v.best->npv), std::abs(b->npv_high - v.best->npv)});
+    std::size_t name_width = 0;
+    for (const TornadoBar* b : t.bars)
       name_width = std::max(name_width, width_of(s_.input(b->input)));
-    }
-    const std::size_t half =
-        std::clamp<std::size_t>((width_ - std::min(width_, name_width + 36)) / 2, 5, 20);
-    line("  " + std::string(name_width, ' ') + "  " + std::string(2 * half + 1, ' ') +
-         "  -20 %: =   +20 %: #");
-    for (const TornadoBar* b : t.bars) tornado_line(*b, *v.best, reach, half, name_width);
+    // Amounts and a remark take some 46 columns; a bar of less than 17 shows nothing.
+    constexpr std::size_t kRest = 46;
+    const bool beside = width_ >= name_width + kRest + 17;
+    const std::size_t taken = kRest + (beside ? name_width : 0);
+    const std::size_t half = std::clamp<std::size_t>((width_ - taken) / 2, 5, 20);
+    for (const TornadoBar* b : t.bars)
+      tornado_line(*b, *v.best, reach, half, beside ? name_width : 0);
+    line(s_.say(Text::kTornadoMarks));
     if (!t.rest.empty()) para(s_.say(Text::kTornadoRest, {t.rest}));
   }
 
+  // With `name_width` 0 the name has a line of its own.
   void tornado_line(const TornadoBar& b, const PlanOption& best, double reach, std::size_t half,
                     std::size_t name_width) {
     std::string bar(2 * half + 1, ' ');
@@ -307,41 +313,51 @@ class TextReport {
     draw(b.npv_low, '=');
     draw(b.npv_high, '#');
     const std::string name = s_.input(b.input);
+    std::string lead = "  ";
+    if (name_width == 0) {
+      line("  " + name);
+    } else {
+      lead += name + std::string(name_width - width_of(name), ' ');
+    }
     const bool flips = b.winner_low != best.id || b.winner_high != best.id;
-    line("  " + name + std::string(name_width - width_of(name), ' ') + "  " + bar + "  " +
-         s_.change(b.npv_low - best.npv) + " / " + s_.change(b.npv_high - best.npv) +
-         (flips ? " (" + s_.say(Text::kFlips) + ")" : ""));
+    line(lead + "  " + bar + "  " + s_.change(b.npv_low - best.npv) + " / " +
+         s_.change(b.npv_high - best.npv) + (flips ? " (" + s_.say(Text::kFlips) + ")" : ""));
   }
 
   void money(const PlanOption& o) {
     if (o.ledger.lines.empty()) return;
     heading(s_.say(Text::kLedger));
+    std::vector<Row> rows = ledger_rows(o, true);
+    // Many years do not stand side by side.
+    if (!fits(rows)) rows = ledger_rows(o, false);
+    table(std::move(rows));
+    const bool assumed = std::any_of(o.ledger.lines.begin(), o.ledger.lines.end(),
+                                     [](const LedgerLine& l) { return l.assumed; });
+    if (assumed) line(s_.say(Text::kAssumedNote));
+    if (o.lockin > 0) para(s_.say(Text::kLockin, {s_.rounded(o.lockin)}));
+  }
+
+  std::vector<Row> ledger_rows(const PlanOption& o, bool years) const {
+    const auto most = static_cast<std::size_t>(std::max(0, o.ledger.horizon_years));
     Row head{{s_.say(Text::kLine)}};
-    const auto years = static_cast<std::size_t>(std::max(0, o.ledger.horizon_years));
-    // Twenty years do not stand side by side.
-    const bool all = years <= 6;
-    if (all) head.push_back({s_.say(Text::kNow), true});
-    for (std::size_t t = 1; all && t <= years; ++t)
+    if (years) head.push_back({s_.say(Text::kNow), true});
+    for (std::size_t t = 1; years && t <= most; ++t)
       head.push_back({s_.say(Text::kYear, {std::to_string(t)}), true});
     head.push_back({s_.say(Text::kSum), true});
-    std::vector<Row> rows{head};
-    bool assumed = false;
+    std::vector<Row> rows{std::move(head)};
     for (const LedgerLine& l : o.ledger.lines) {
       Row row{{s_.word("line", l.name) + (l.assumed ? " *" : "")}};
-      assumed = assumed || l.assumed;
-      for (std::size_t t = 0; all && t <= years && t < l.per_year.size(); ++t)
+      for (std::size_t t = 0; years && t <= most && t < l.per_year.size(); ++t)
         row.push_back({s_.money_short(l.per_year[t].value()), true});
       row.push_back({s_.money_short(line_sum(o, l.name)), true});
       rows.push_back(std::move(row));
     }
     Row sum{{s_.say(Text::kTotal)}};
-    for (std::size_t t = 0; all && t < o.per_year.size(); ++t)
+    for (std::size_t t = 0; years && t < o.per_year.size(); ++t)
       sum.push_back({s_.money_short(o.per_year[t]), true});
     sum.push_back({s_.money_short(o.total), true});
     rows.push_back(std::move(sum));
-    table(rows);
-    if (assumed) line(s_.say(Text::kAssumedNote));
-    if (o.lockin > 0) para(s_.say(Text::kLockin, {s_.rounded(o.lockin)}));
+    return rows;
   }
 
   void memory(const PlanOption& o) {
