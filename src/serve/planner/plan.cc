@@ -266,7 +266,7 @@ class SlicePlanner {
     }
     if (options_.draws > 0 && o.p_cheapest < kSureShare) {
       o.because.push_back({"R-UNSURE",
-                           {},
+                           {decisive_},
                            {{"p_cheapest", o.p_cheapest}},
                            "it is the cheapest in " + number_text(std::round(o.p_cheapest * 100)) +
                                " % of the draws: try it before buying; what decides most is the " +
