@@ -34,6 +34,8 @@ struct Input {
   const char* path;
   double value;
   std::function<void(Scenario&, double)> apply;
+  // Of a price: an option's own; 0 where it does not pay it.
+  std::function<double(const Candidate&)> own = {};
 };
 
 std::vector<Input> inputs_of(const Problem& p, const std::vector<Finalist>& finalists,
@@ -47,18 +49,22 @@ std::vector<Input> inputs_of(const Problem& p, const std::vector<Finalist>& fina
   add("workload.rate_rps", first.demand.mean.value(), [](Scenario& s, double m) { s.demand = m; });
   add("workload.isl", first.request.isl, [](Scenario& s, double m) { s.isl = m; });
   add("workload.osl", first.request.osl, [](Scenario& s, double m) { s.osl = m; });
-  // The recommended option's own price where it has one.
-  const auto any = [&finalists, &first](auto get) {
-    if (get(first) > 0) return get(first);
-    for (const Finalist& f : finalists)
-      if (get(*f.candidate) > 0) return get(*f.candidate);
-    return 0.0;
+  // The recommended option's own price where it has one, else that of the first that has.
+  const auto add_price = [&](const char* path, double (*own)(const Candidate&),
+                             std::function<void(Scenario&, double)> f) {
+    double value = own(first);
+    for (const Finalist& other : finalists)
+      if (value <= 0) value = own(*other.candidate);
+    if (value > 0) out.push_back({path, value, std::move(f), own});
   };
-  add("prices.purchase", any([](const Candidate& c) { return c.buy_price; }),
+  add_price(
+      "prices.purchase", [](const Candidate& c) { return c.buy_price; },
       [](Scenario& s, double m) { s.buy = m; });
-  add("prices.gpu_hour", any([](const Candidate& c) { return c.rent_price; }),
+  add_price(
+      "prices.gpu_hour", [](const Candidate& c) { return c.rent_price; },
       [](Scenario& s, double m) { s.rent = m; });
-  add("prices.token_out", any([](const Candidate& c) { return c.tokens ? c.tokens->out : 0.0; }),
+  add_price(
+      "prices.token_out", [](const Candidate& c) { return c.tokens ? c.tokens->out : 0.0; },
       [](Scenario& s, double m) { s.token = m; });
   add("costs.electricity_kwh", p.electricity_kwh, [](Scenario& s, double m) { s.electricity = m; });
   add("costs.pue", p.pue, [](Scenario& s, double m) { s.pue = m; });
@@ -203,6 +209,10 @@ std::vector<TornadoBar> tornado(const Problem& p, const std::vector<Finalist>& f
     input.apply(high, 1.2);
     bar.npv_low = candidate_npv(*finalists[recommended].candidate, p, low);
     bar.npv_high = candidate_npv(*finalists[recommended].candidate, p, high);
+    // Rounding of an input that does nothing is no effect.
+    const double nominal = candidate_npv(*finalists[recommended].candidate, p, {});
+    for (double* npv : {&bar.npv_low, &bar.npv_high})
+      if (std::abs(*npv - nominal) < 1e-9 * std::abs(nominal)) *npv = nominal;
     bar.winner_low = finalists[winner(p, finalists, low)].option->id;
     bar.winner_high = finalists[winner(p, finalists, high)].option->id;
     out.push_back(std::move(bar));
@@ -247,9 +257,14 @@ std::vector<Threshold> thresholds(const Problem& p, const std::vector<Finalist>&
         break;
       }
     }
-    if (found)
-      out.push_back(
-          {input.path, input.value, input.value * std::exp(nearest), finalists[to].option->id});
+    if (!found) continue;
+    // A price that the recommended option does not pay is that of the option which wins by it.
+    double value = input.value;
+    if (input.own && input.own(*finalists[recommended].candidate) <= 0 &&
+        input.own(*finalists[to].candidate) > 0) {
+      value = input.own(*finalists[to].candidate);
+    }
+    out.push_back({input.path, value, value * std::exp(nearest), finalists[to].option->id});
   }
   std::stable_sort(out.begin(), out.end(), [](const Threshold& a, const Threshold& b) {
     return std::abs(std::log(a.threshold / a.value)) < std::abs(std::log(b.threshold / b.value));
