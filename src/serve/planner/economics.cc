@@ -34,7 +34,7 @@ double capacity_under(const Candidate& c, const Scenario& s) {
   return std::max(capacity, 1e-12);
 }
 
-double growth_in(const Problem& p, const Scenario& s, int year) {
+double growth_in(const Problem& p, const Scenario& s, double year) {
   return growth_factor(std::max(-0.95, p.workload.growth + s.growth), year);
 }
 
@@ -156,7 +156,7 @@ class Writer {
 
  private:
   double rate(int year) const {
-    return c_.demand.mean.value() * s_.demand * growth_in(p_, s_, year);
+    return c_.demand.mean.value() * s_.demand * growth_in(p_, s_, mid_of_year(year));
   }
   double per_node() const { return c_.served->place().devices; }
 
@@ -171,8 +171,8 @@ class Writer {
 
   // The split keeps its share of the sized demand.
   double scale_of_hybrid(int year) const {
-    const double now =
-        c_.demand.mean.value() * growth_factor(p_.workload.growth, 1) / c_.capacity_rps;
+    const double now = c_.demand.mean.value() * growth_factor(p_.workload.growth, mid_of_year(1)) /
+                       c_.capacity_rps;
     const double then = rate(year) / capacity_;
     const double scale = now > 0 ? then / now : 1;
     return c_.hybrid_owned > 0
@@ -440,7 +440,7 @@ Energy candidate_energy(const Candidate& c, const Problem& p, const Scenario& s,
     devices = (replicas_in_year(c, p, s, year) + c.spares) * c.served->place().devices;
   }
   const double nodes = devices / c.served->place().devices;
-  const double rate = c.demand.mean.value() * growth_in(p, s, year);
+  const double rate = c.demand.mean.value() * growth_in(p, s, mid_of_year(year));
   return kilowatt_hours(energy_kwh(c, p, s, devices, rate / std::max(1e-12, c.cap_rps * nodes)));
 }
 

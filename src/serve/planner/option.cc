@@ -73,8 +73,8 @@ void fill_costs(const Problem& p, const Candidate& c, PlanOption& o) {
   o.opex_month_max = *std::max_element(running.begin(), running.end()) / kMonthsPerYear;
   double tokens = 0;
   for (int year = 1; year <= p.horizon_years; ++year) {
-    tokens += c.demand.mean.value() * growth_factor(p.workload.growth, year) * kSecondsPerHour *
-              kHoursPerYear * (c.request.isl + c.request.osl);
+    tokens += c.demand.mean.value() * growth_factor(p.workload.growth, mid_of_year(year)) *
+              kSecondsPerHour * kHoursPerYear * (c.request.isl + c.request.osl);
   }
   o.per_million_tokens = tokens > 0 ? o.total / tokens * 1e6 : 0;
   double resale = 0;
@@ -180,7 +180,7 @@ bool within_slo(const Problem& p, const Candidate& c, const Slice& slice, const 
 
 // Share of what its machines can do that the mean hour asks of them in the first year.
 double utilisation_of(const Problem& p, const Candidate& c) {
-  const double rate = c.demand.mean.value() * growth_factor(p.workload.growth, 1);
+  const double rate = c.demand.mean.value() * growth_factor(p.workload.growth, mid_of_year(1));
   const double capacity = std::max(1e-12, c.cap_rps * std::max(1.0, nodes_of(c, p)));
   if (c.mode != Mode::kHybrid) return std::min(1.0, rate / capacity);
   double served = 0;

@@ -23,7 +23,9 @@ struct DemandProfile {
 // From the shape of the workload's arrivals. A given peak_to_mean stretches the profile to it.
 DemandProfile demand_profile(const Workload& workload, double share, std::uint64_t seed);
 
-// Demand after `years` at `growth`: factor (1+g)^years.
+// Demand after `years` at `growth`: factor (1+g)^years. Capacity of a year is for its end; what a
+// year uses is of its middle.
 double growth_factor(double growth, double years);
+constexpr double mid_of_year(int year) { return year - 0.5; }
 
 }  // namespace holdfast::planner
