@@ -92,6 +92,10 @@ Status check_date(const std::string& date, const char* field) {
                           date.substr(0, 20) + "\"");
 }
 
+Error at_path(const std::string& path, const Error& error) {
+  return {error.code(), path + ": " + error.client_message(), error.to_string()};
+}
+
 bool is_known(const PlanSources& sources, const std::string& name) {
   return planner::find_model(sources.inputs.extra_models, name).ok() ||
          planner::find_model(planner::shipped_models(), name).ok();
@@ -106,8 +110,9 @@ Status expand_file(json::Object& model, const std::string& path, PlanSources& so
   const std::string name = named != nullptr && named->is_string() && !named->as_string().empty()
                                ? named->as_string()
                                : file_stem(file->as_string());
-  auto shape = shape_from_file(file->as_string(), name);
-  if (!shape.ok()) return std::move(shape).context(path + ".file").error();
+  auto sized = model_from_file(file->as_string(), name);
+  if (!sized.ok()) return at_path(path + ".file", sized.error());
+  planner::ModelShape* const shape = &sized->shape;
   model.erase("file");
   model.set("name", name);
   if (shape->file_bytes && !model.contains("file_bytes"))
@@ -134,12 +139,12 @@ Status expand_models(const Context& context, bool files_allowed, PlanSources& so
     const json::Value* name = model.find("name");
     if (name == nullptr || !name->is_string() || model.contains("params")) continue;
     if (is_known(sources, name->as_string())) continue;
-    auto shape = shape_from_store(context, name->as_string());
-    if (shape.ok()) {
-      sources.inputs.extra_models.push_back(std::move(*shape));
-    } else if (shape.error().code() != ErrorCode::kNotFound &&
-               shape.error().code() != ErrorCode::kInvalidArgument) {
-      return std::move(shape).context(path + ".name").error();
+    auto sized = model_from_store(context, name->as_string());
+    if (sized.ok()) {
+      sources.inputs.extra_models.push_back(std::move(sized->shape));
+    } else if (sized.error().code() != ErrorCode::kNotFound &&
+               sized.error().code() != ErrorCode::kInvalidArgument) {
+      return at_path(path + ".name", sized.error());
     }
   }
   return ok_status();

@@ -7,7 +7,10 @@
 #include <optional>
 #include <vector>
 
+#include "holdfast/footprint/resident.h"
 #include "holdfast/json/json.h"
+#include "holdfast/model/family.h"
+#include "holdfast/planner/memory.h"
 #include "holdfast/platform/filesystem.h"
 #include "local_model.h"
 
@@ -19,6 +22,9 @@ constexpr std::uint64_t kConfigBytesMax = std::uint64_t{1} << 20;
 // "-00001-of-00003.gguf".
 constexpr std::size_t kSplitSuffix = 20;
 constexpr std::size_t kPartsMax = 999;
+constexpr double kParamsToEstimate = 1e6;
+constexpr std::uint32_t kVocabularyAssumed = 128'000;
+constexpr std::uint32_t kContextAssumed = 8192;
 
 // general.file_type of the formats that the planner knows.
 constexpr std::array<std::pair<std::uint32_t, std::string_view>, 15> kFileTypes{{{1, "F16"},
@@ -161,9 +167,24 @@ std::vector<std::string> parts_of(const std::string& path) {
   return out;
 }
 
-Result<planner::ModelShape> named(Result<planner::ModelShape> shape, const std::string& path) {
-  if (!shape.ok()) return std::move(shape).context(path);
-  return shape;
+// With the path in the message, as an error of the file's content has none.
+Error named(const Error& error, const std::string& path) {
+  return {error.code(), path + ": " + error.client_message(), error.to_string()};
+}
+
+Result<SizedModel> exact_of_store(const Context& context, const std::string& name) {
+  HF_TRY_ASSIGN(const LocalModel local, LocalModel::open(context, name));
+  HF_TRY_ASSIGN(const vault::PackIndex index, local.read_index());
+  SizedModel out;
+  enginehost::ModelSize& size = out.size.emplace();
+  for (const vault::TensorEntry& t : index.tensors) size.weights_bytes += t.length;
+  HF_TRY_ASSIGN(const std::uint64_t payload, local.payload_bytes());
+  size.kept_bytes = payload - std::min(payload, size.weights_bytes);
+  HF_TRY_ASSIGN(const Bytes object, local.read_object(vault::ObjectKind::kConfig));
+  HF_TRY_ASSIGN(size.hyper, model::from_json(as_string_view(object)));
+  HF_TRY_ASSIGN(out.shape, shape_from_hyperparameters(size.hyper, local.record().facts,
+                                                      size.weights_bytes, name));
+  return out;
 }
 
 }  // namespace
@@ -228,51 +249,80 @@ Result<planner::ModelShape> shape_from_hyperparameters(const model::Hyperparamet
   return s;
 }
 
-Result<planner::ModelShape> shape_from_file(const std::string& path, const std::string& name) {
+std::optional<enginehost::ModelSize> size_from_shape(const planner::ModelShape& shape,
+                                                     const planner::Quant& quant) {
+  if (shape.mixture() || shape.attention != planner::Attention::kGrouped) return std::nullopt;
+  enginehost::ModelSize out;
+  model::Hyperparameters& h = out.hyper;
+  h.architecture = "llama";
+  h.n_layers = shape.layers;
+  h.n_embd = shape.width;
+  h.n_heads = shape.heads;
+  h.n_kv_heads = shape.kv_heads;
+  h.head_dim = shape.head_dim;
+  h.n_ff = shape.ff_width;
+  h.n_vocab = shape.vocab > 0 ? shape.vocab : kVocabularyAssumed;
+  h.context_train = shape.context_max > 0 ? shape.context_max : kContextAssumed;
+  h.attention_scale = 1 / std::sqrt(static_cast<float>(shape.head_dim));
+  h.rope.layout = model::RopeLayout::kHalves;
+  h.rope.dims = shape.head_dim - shape.head_dim % 2;
+  h.window = shape.window_layers > 0 ? shape.window : 0;
+  h.windowed.assign(shape.layers, false);
+  std::fill_n(h.windowed.begin(), std::min(shape.window_layers, shape.layers), true);
+  if (h.window > 0) h.rope_local = h.rope;
+  if (!model::validate(h).ok()) return std::nullopt;
+  out.weights_bytes = static_cast<std::uint64_t>(planner::weights_bytes(shape, quant).value());
+  out.kept_bytes = footprint::vocabulary_bytes(h.n_vocab, h.n_vocab, false);
+  return out;
+}
+
+Result<SizedModel> model_from_file(const std::string& path, const std::string& name) {
   platform::PosixFileSystem fs;
   if (path.ends_with(".json")) {
     HF_TRY_ASSIGN(const Bytes bytes, platform::read_file(fs, path, kConfigBytesMax));
     auto config = json::parse(as_string_view(bytes));
     if (!config.ok()) return invalid_argument(path + ": " + config.error().client_message());
-    return named(planner::shape_from_config(*config, name), path);
+    SizedModel out;
+    HF_TRY_ASSIGN(out.shape, planner::shape_from_config(*config, name));
+    return out;
   }
   std::vector<std::unique_ptr<platform::OpenFile>> files;
   std::vector<const platform::ByteSource*> sources;
+  std::uint64_t file_bytes = 0;
   for (const std::string& part : parts_of(path)) {
     HF_TRY_ASSIGN(std::unique_ptr<platform::OpenFile> file, fs.open_read(part));
     sources.push_back(file.get());
+    file_bytes += file->size();
     files.push_back(std::move(file));
   }
-  auto parsed = gguf::parse(sources);
-  if (!parsed.ok()) {
-    Error error = parsed.error();
-    error.add_context(path);
-    return error;
+  const auto parsed = gguf::parse(sources);
+  if (!parsed.ok()) return named(parsed.error(), path);
+  auto shape = shape_from_gguf(*parsed, name);
+  if (!shape.ok()) return named(shape.error(), path);
+  SizedModel out{std::move(*shape), std::nullopt};
+  auto inspected = model::inspect(*parsed);
+  if (inspected.ok()) {
+    out.size.emplace();
+    out.size->hyper = std::move(inspected->hyper);
+    out.size->weights_bytes = static_cast<std::uint64_t>(out.shape.file_bytes->value());
+    out.size->kept_bytes = file_bytes - out.size->weights_bytes;
   }
-  return named(shape_from_gguf(*parsed, name), path);
+  return out;
 }
 
-Result<planner::ModelShape> shape_from_store(const Context& context, const std::string& name) {
+Result<SizedModel> model_from_store(const Context& context, const std::string& name) {
   platform::PosixFileSystem fs;
   if (!fs.exists(context.data_dir)) return not_found("there is no model " + name, name);
   HF_TRY_ASSIGN(const std::unique_ptr<registry::Store> store, open_store(context));
   HF_TRY_ASSIGN(const registry::ModelRecord record, store->resolve(name));
-  const auto exact = [&]() -> Result<planner::ModelShape> {
-    HF_TRY_ASSIGN(const LocalModel local, LocalModel::open(context, name));
-    HF_TRY_ASSIGN(const vault::PackIndex index, local.read_index());
-    std::uint64_t weights = 0;
-    for (const vault::TensorEntry& t : index.tensors) weights += t.length;
-    HF_TRY_ASSIGN(const Bytes object, local.read_object(vault::ObjectKind::kConfig));
-    HF_TRY_ASSIGN(const model::Hyperparameters hyper, model::from_json(as_string_view(object)));
-    return shape_from_hyperparameters(hyper, record.facts, weights, name);
-  }();
-  if (exact.ok() || exact.error().code() != ErrorCode::kUnavailable) return exact;
+  auto exact = exact_of_store(context, name);
+  if (exact.ok() || exact.error().code() == ErrorCode::kDenied) return exact;
   const auto params = static_cast<double>(record.facts.parameters);
-  if (params < 1e6) return exact;
-  planner::ModelShape s = planner::shape_from_params(name, params, params);
-  s.quant =
+  if (params < kParamsToEstimate) return exact;
+  SizedModel out{planner::shape_from_params(name, params, params), std::nullopt};
+  out.shape.quant =
       known_quant(record.facts.quantization, 8.0 * static_cast<double>(record.size_bytes) / params);
-  return s;
+  return out;
 }
 
 }  // namespace holdfast::cli

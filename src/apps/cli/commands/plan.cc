@@ -110,6 +110,8 @@ void add_plan(Registrar& r) {
   add_flags(c, command);
   r.bind(c, [command](Context& context) { return plan(context, *command); });
   add_plan_what_if(r, c, command);
+  add_plan_fit(r, c);
+  add_plan_probe(r, c);
   add_plan_validate(r, c, command);
 }
 
