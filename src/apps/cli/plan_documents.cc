@@ -226,11 +226,14 @@ Status add_user_files(const Context& context, PlanSources& sources) {
                   planner::parse_devices(*hardware, folder + "hardware.csv", true));
     sources.user_files.push_back(counted("hardware.csv", in.extra_devices.size(), "devices"));
   }
-  HF_TRY_ASSIGN(const auto prices, user_file(context, "prices.toml"));
-  if (prices) {
-    HF_TRY_ASSIGN(const json::Value document, parse_document(*prices, folder + "prices.toml"));
-    HF_TRY_ASSIGN(in.extra_prices, planner::PriceBook::parse(document, folder + "prices.toml"));
-    sources.user_files.push_back(counted("prices.toml", in.extra_prices.all().size(), "prices"));
+  // A long book is JSON; the one in TOML goes before it.
+  for (const char* name : {"prices.json", "prices.toml"}) {
+    HF_TRY_ASSIGN(const auto prices, user_file(context, name));
+    if (!prices) continue;
+    HF_TRY_ASSIGN(const json::Value document, parse_document(*prices, folder + name));
+    HF_TRY_ASSIGN(planner::PriceBook book, planner::PriceBook::parse(document, folder + name));
+    sources.user_files.push_back(counted(name, book.all().size(), "prices"));
+    in.extra_prices.merge(std::move(book));
   }
   HF_TRY_ASSIGN(const auto models, user_file(context, "models.csv"));
   if (models) {

@@ -112,6 +112,7 @@ void add_plan(Registrar& r) {
   add_plan_what_if(r, c, command);
   add_plan_fit(r, c);
   add_plan_probe(r, c);
+  add_plan_prices(r, c, command);
   add_plan_validate(r, c, command);
 }
 

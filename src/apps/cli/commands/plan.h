@@ -37,7 +37,7 @@ Result<PlanSources> needed_sources(const Context& context, const PlanCommand& co
 void add_plan_fit(Registrar& r, CLI::App& plan);
 void add_plan_interview(Registrar& r, CLI::App& plan, const PlanCommandPtr& command);
 void add_plan_pilot(Registrar& r, CLI::App& plan, const PlanCommandPtr& command);
-void add_plan_prices(Registrar& r, CLI::App& plan);
+void add_plan_prices(Registrar& r, CLI::App& plan, const PlanCommandPtr& command);
 void add_plan_probe(Registrar& r, CLI::App& plan);
 void add_plan_validate(Registrar& r, CLI::App& plan, const PlanCommandPtr& command);
 void add_plan_what_if(Registrar& r, CLI::App& plan, const PlanCommandPtr& command);
