@@ -76,6 +76,7 @@ struct Tree {
     add_route(registrar);
     add_eval(registrar);
     add_bench(registrar);
+    add_plan(registrar);
     add_doctor(registrar);
     add_config(registrar);
     add_completion(registrar);

@@ -44,6 +44,7 @@ void add_import(Registrar& r);
 void add_export(Registrar& r);
 void add_sign(Registrar& r);    // sign, verify
 void add_backup(Registrar& r);  // backup, restore
+void add_plan(Registrar& r);
 void add_policy(Registrar& r);
 void add_pull(Registrar& r);
 void add_quantize(Registrar& r);

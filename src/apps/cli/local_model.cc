@@ -180,6 +180,12 @@ Result<vault::PackIndex> LocalModel::read_index() const {
   return pack.index();
 }
 
+Result<std::uint64_t> LocalModel::payload_bytes() const {
+  HF_TRY_ASSIGN(const std::unique_ptr<platform::OpenFile> file, store_->open_pack(record_));
+  HF_TRY_ASSIGN(const vault::PackReader pack, open_reader(*context_, *file));
+  return pack.payload_bytes();
+}
+
 // The draft model is one of the user's own, also where this one is in a private store.
 Status LocalModel::add_draft(const Context& context, backend::EngineProcessOptions& options) const {
   const json::Value* speculation = options.config.find("speculation");

@@ -62,6 +62,8 @@ class LocalModel {
   Result<Bytes> read_object(vault::ObjectKind kind) const;
   // Its objects and tensors.
   Result<vault::PackIndex> read_index() const;
+  // Of all objects, tensors and the padding between them.
+  Result<std::uint64_t> payload_bytes() const;
   // An engine child with this model, loaded. `config` as engine_config() makes it.
   Result<std::unique_ptr<backend::EngineProcess>> start_engine(const Context& context,
                                                                json::Object config) const;

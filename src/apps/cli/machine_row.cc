@@ -123,9 +123,13 @@ Result<MachineFacts> probe_machine(const Context& context) {
   return f;
 }
 
+std::string machine_id(std::string_view cpu, std::int64_t threads) {
+  return "local-" + slug(cpu) + "-" + std::to_string(threads) + "t";
+}
+
 std::string machine_row_csv(const MachineFacts& f) {
   const std::pair<std::string_view, std::string> columns[] = {
-      {"id", "local-" + slug(f.cpu) + "-" + std::to_string(f.threads) + "t"},
+      {"id", machine_id(f.cpu, f.threads)},
       {"vendor", vendor_of(f.cpu)},
       {"class", "cpu"},
       {"mem_gb", fixed(static_cast<double>(f.memory_bytes) / 1e9, 1)},

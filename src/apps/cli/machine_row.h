@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "context.h"
 #include "holdfast/base/result.h"
@@ -27,6 +28,9 @@ struct MachineFacts {
 // Measures limits (0.2 s) and, with a file of 64 MiB that is removed again, how fast files of the
 // data directory are read. kExhausted, kIo where memory, threads or disk are not to be had.
 Result<MachineFacts> probe_machine(const Context& context);
+
+// The id of its row: "local-amd-epyc-7352-24-core-processor-24t".
+std::string machine_id(std::string_view cpu, std::int64_t threads);
 
 // Header and one row, with the columns of src/serve/planner/data/hardware.csv. Class cpu; memory in
 // decimal GB; the f32 peak stands for fp16, which has no faster units here; what nobody can measure

@@ -64,31 +64,6 @@ std::string cut(std::string_view text) {
   return std::string(text.substr(0, kEchoBytesMax)) + "...";
 }
 
-ApiError from_code(const Error& error) {
-  switch (error.code()) {
-    case ErrorCode::kInvalidArgument:
-      return make(400, "invalid_value", error.client_message());
-    case ErrorCode::kUnsupported:
-      return make(400, "unsupported_parameter", error.client_message());
-    case ErrorCode::kNotFound:
-      return make(404, "not_found", error.client_message());
-    case ErrorCode::kConflict:
-      return make(409, "conflict", error.client_message());
-    case ErrorCode::kCorrupt:
-      return make(422, "model_corrupt", error.client_message());
-    case ErrorCode::kDenied:
-      return make(403, "policy_denied", error.client_message());
-    case ErrorCode::kExhausted:
-    case ErrorCode::kUnavailable:
-    case ErrorCode::kCancelled:
-      return overloaded("overloaded", "The server cannot take this request now.", kRetryDefaultMs);
-    case ErrorCode::kDeadline:
-      return deadline_exceeded();
-    default:
-      return internal_api_error();
-  }
-}
-
 json::Object openai_error(const ApiError& error) {
   json::Object inner{{"message", error.message},
                      {"type", error.type},
@@ -201,6 +176,31 @@ ApiError deadline_exceeded() {
 
 ApiError internal_api_error() {
   return make(500, "internal_error", "The server had an error while processing your request.");
+}
+
+ApiError from_code(const Error& error) {
+  switch (error.code()) {
+    case ErrorCode::kInvalidArgument:
+      return make(400, "invalid_value", error.client_message());
+    case ErrorCode::kUnsupported:
+      return make(400, "unsupported_parameter", error.client_message());
+    case ErrorCode::kNotFound:
+      return make(404, "not_found", error.client_message());
+    case ErrorCode::kConflict:
+      return make(409, "conflict", error.client_message());
+    case ErrorCode::kCorrupt:
+      return make(422, "model_corrupt", error.client_message());
+    case ErrorCode::kDenied:
+      return make(403, "policy_denied", error.client_message());
+    case ErrorCode::kExhausted:
+    case ErrorCode::kUnavailable:
+    case ErrorCode::kCancelled:
+      return overloaded("overloaded", "The server cannot take this request now.", kRetryDefaultMs);
+    case ErrorCode::kDeadline:
+      return deadline_exceeded();
+    default:
+      return internal_api_error();
+  }
 }
 
 ApiError from_http(const http::HttpError& error) {

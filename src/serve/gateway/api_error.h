@@ -49,6 +49,8 @@ ApiError permission_denied(std::string message);
 ApiError deadline_exceeded();
 ApiError internal_api_error();
 
+// By the code; details stay out of it.
+ApiError from_code(const Error& error);
 ApiError from_http(const http::HttpError& error);
 // `prompt_param` is the field that carries the prompt on this route.
 ApiError from_failure(const backend::Failure& failure, std::string_view prompt_param);

@@ -142,6 +142,8 @@ void Gateway::Impl::add_routes() {
     add("POST", path, &Impl::refuse_pull);
   add("GET", "/holdfast/v1/engines", &Impl::manage_engines);
   add("GET", "/holdfast/v1/routes", &Impl::manage_routes);
+  add("POST", "/holdfast/v1/plan", &Impl::plan);
+  add("POST", "/holdfast/v1/fit", &Impl::fit);
   add("GET", "/holdfast/v1/config", &Impl::show_config);
   add("POST", "/holdfast/v1/config/reload", &Impl::reload_config);
 }
@@ -326,7 +328,10 @@ Gateway::Gateway(Environment environment, GatewayOptions options)
   });
 }
 
-Gateway::~Gateway() { impl_->mailbox->close(); }
+Gateway::~Gateway() {
+  impl_->worker.stop();
+  impl_->mailbox->close();
+}
 
 void Gateway::declare_metrics(observe::Registry& registry, const MetricsOptions& options) {
   const GatewayMetrics declared(registry, options);
@@ -366,6 +371,7 @@ http::AccessOptions Gateway::access_options(std::vector<std::string> hosts,
 }
 
 void Gateway::set_config(ConfigAccess access) { impl_->config = std::move(access); }
+void Gateway::set_planner(PlanAccess access) { impl_->planner = std::move(access); }
 void Gateway::update(GatewayOptions options) { impl_->options = std::move(options); }
 void Gateway::set_readiness(ReadinessCheck check) { impl_->readiness = std::move(check); }
 void Gateway::set_degraded(std::vector<std::string> layers) { impl_->degraded = std::move(layers); }

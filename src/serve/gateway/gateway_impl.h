@@ -14,8 +14,12 @@
 #include "holdfast/http/router.h"
 #include "mailbox.h"
 #include "request.h"
+#include "worker.h"
 
 namespace holdfast::gateway {
+
+// Requests to the planner that wait for the one that runs.
+inline constexpr std::size_t kPlansWaitingMax = 4;
 
 class Generation;
 using RequestPtr = std::shared_ptr<http::Request>;
@@ -80,6 +84,9 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   void show_config(const RequestPtr& request, const WriterPtr& writer);
   void reload_config(const RequestPtr& request, const WriterPtr& writer);
   void manage_routes(const RequestPtr& request, const WriterPtr& writer);
+  void plan(const RequestPtr& request, const WriterPtr& writer);
+  void fit(const RequestPtr& request, const WriterPtr& writer);
+  void ask_planner(const RequestPtr& request, const WriterPtr& writer, const PlanCall& call);
 
   Environment env;
   GatewayOptions options;
@@ -88,6 +95,8 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   ReadinessCheck readiness;
   std::vector<std::string> degraded;  // layers of the sandbox
   ConfigAccess config;
+  PlanAccess planner;
+  Worker worker{kPlansWaitingMax};
   std::set<std::shared_ptr<Generation>> active;
   Authenticator authenticator;
   identity::Limiter limiter;

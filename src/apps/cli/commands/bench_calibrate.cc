@@ -261,6 +261,7 @@ Status bench_calibrate(const Context& context, const CalibrateFlags& flags) {
       write_calibration(with_model(known, calibrator.machine(), date, calibrator.model()));
   if (out.empty()) HF_TRY(fs.make_dirs(context.data_dir + "/planner", 0700));
   HF_TRY(platform::write_file_atomic(fs, path, as_bytes_view(text), 0644));
+  if (!flags.print) return ok_status();
   if (context.json()) {
     print(text);
   } else {

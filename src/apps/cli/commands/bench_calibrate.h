@@ -13,6 +13,7 @@ struct CalibrateFlags {
   std::string model;
   std::string out;               // empty: planner/calibration.json of the data directory
   std::int64_t repetitions = 5;  // of each point at most, >= 1
+  bool print = true;             // what was measured
 };
 
 // Measures limits of the machine, start, prefill and decoding of the model within a minute, and

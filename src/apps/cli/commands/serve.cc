@@ -14,6 +14,7 @@
 #include "../live_config.h"
 #include "../local_model.h"
 #include "../output.h"
+#include "../plan_service.h"
 #include "../seal_watch.h"
 #include "../server_address.h"
 #include "../server_jail.h"
@@ -321,6 +322,7 @@ Status ServerProcess::build() {
       gateway_options(s));
   server_ = std::make_unique<http::Server>(loop_, server_options(s), gateway_->hooks());
   timer_ = std::make_unique<http::Timer>(loop_);
+  gateway_->set_planner(planner_access(context_));
   configure_reload();
   return ok_status();
 }

@@ -78,6 +78,14 @@ struct ConfigAccess {
   std::function<Result<json::Object>()> reload;
 };
 
+// The planner, as the management routes ask it: a document in, an answer out. Errors begin with the
+// path of the field. Called on a thread of the gateway's own, one call at a time.
+using PlanCall = std::function<Result<json::Value>(json::Value)>;
+struct PlanAccess {
+  PlanCall plan;
+  PlanCall fit;
+};
+
 // To stop: begin_drain(), then end_generations(), close the server, destroy the gateway, then the
 // backend, then the loop.
 //
@@ -115,6 +123,8 @@ class Gateway {
   void set_degraded(std::vector<std::string> layers);
   // Without it the configuration routes are 404.
   void set_config(ConfigAccess access);
+  // Without it the planner's routes are 404. Before requests come.
+  void set_planner(PlanAccess access);
   // For requests that begin from now on. Loop's thread only.
   void update(GatewayOptions options);
   // From now on /readyz is 503 and new generations are refused with 503 `draining`. Loop's thread

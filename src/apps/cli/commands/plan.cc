@@ -1,0 +1,119 @@
+// `holdfast plan`: which way to run a model, and what it takes and costs.
+#include "plan.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "../output.h"
+#include "../plan_text.h"
+#include "../version.h"
+#include "holdfast/json/json.h"
+#include "holdfast/platform/terminal.h"
+
+namespace holdfast::cli {
+
+namespace {
+
+void tell_user_files(const Context& context, const PlanSources& sources) {
+  if (sources.user_files.empty()) return;
+  std::string text = "using " + context.data_dir + "/planner:";
+  for (const std::string& f : sources.user_files) text += " " + f;
+  notice(context, text);
+}
+
+Status plan(Context& context, const PlanCommand& command) {
+  const bool asked = !command.inputs.any_document();
+  if (asked && platform::is_terminal(STDIN_FILENO) && !context.json())
+    return run_interview(context, command);
+  HF_TRY_ASSIGN(const PlanSources sources, needed_sources(context, command));
+  HF_TRY_ASSIGN(const planner::Plan made, plan_of(sources));
+  return show_plan(context, command, sources, made);
+}
+
+void add_flags(CLI::App& c, const PlanCommandPtr& command) {
+  PlanCommand& f = *command;
+  const auto file = [&c](const char* flag, std::string& into, const char* text) {
+    c.add_option(flag, into, text)->type_name("FILE");
+  };
+  file("--workload", f.inputs.workload, "Requests, lengths, limits: TOML or JSON; - is stdin");
+  file("--models", f.inputs.models, "Models: [[models]] with name, or file = \"x.gguf\"");
+  file("--constraints", f.inputs.constraints, "Privacy, budget, hardware at hand, team, sites");
+  file("--prices", f.inputs.prices, "Price book, which goes before the prices built in");
+  file("--hardware", f.inputs.hardware, "More devices: CSV with the columns of hardware.csv");
+  file("--trace", f.inputs.trace, "Requests: CSV TIMESTAMP,ContextTokens,GeneratedTokens");
+  file("--calibration", f.inputs.calibration, "Measurements, as `bench --calibrate` writes them");
+  c.add_option("--seed", f.inputs.seed, "Seed of the simulation (default 1)");
+  c.add_option("--date", f.inputs.date, "Day for which prices must be fresh; without it today")
+      ->type_name("YYYY-MM-DD");
+  file("-o,--out,--output", f.out, "Write plan.json there");
+  c.add_flag("--explain", f.explain, "Print every rule, threshold and default");
+  c.add_option("--language", f.language, "Language of the text")
+      ->check(CLI::IsMember({"en", "pt"}))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+CLI::App& add_plan_leaf(CLI::App& plan, const char* name, const char* text) {
+  CLI::App* leaf = plan.add_subcommand(name, text);
+  leaf->fallthrough();
+  return *leaf;
+}
+
+Result<PlanSources> needed_sources(const Context& context, const PlanCommand& command) {
+  if (!command.inputs.any_document()) {
+    return invalid_argument("there is nothing to plan: no workload and no models")
+        .with_hint("give --workload FILE and --models FILE, or run `holdfast plan` on a terminal");
+  }
+  HF_TRY_ASSIGN(PlanSources sources, read_plan_sources(context, command.inputs));
+  tell_user_files(context, sources);
+  return sources;
+}
+
+Result<planner::Plan> plan_of(const PlanSources& sources, bool sensitivity) {
+  HF_TRY_ASSIGN(const planner::Problem problem, problem_of(sources));
+  planner::PlanOptions options;
+  options.version = kVersion;
+  options.sensitivity = sensitivity;
+  return planner::make_plan(problem, planner::Efficiencies::shipped(), options);
+}
+
+std::string plan_json_text(const planner::Plan& plan) {
+  return json::write(planner::plan_json(plan)) + "\n";
+}
+
+Status show_plan(const Context& context, const PlanCommand& command, const PlanSources& /*sources*/,
+                 const planner::Plan& plan) {
+  if (!command.out.empty()) HF_TRY(write_text(command.out, plan_json_text(plan)));
+  if (context.flags.quiet) {
+    print(plan.recommended.value_or("none") + "\n");
+  } else if (context.format() == Format::kYaml) {
+    print(to_yaml(planner::plan_json(plan)));
+  } else if (context.json()) {
+    print(plan_json_text(plan));
+  } else {
+    PlanTextOptions options;
+    options.width = terminal_width();
+    options.explain = command.explain;
+    options.portuguese = command.language == "pt";
+    print(plan_text(plan, options));
+  }
+  return ok_status();
+}
+
+void add_plan(Registrar& r) {
+  CLI::App& c = r.add("plan",
+                      "Plan what a model takes: which machine or service, how fast, what it costs. "
+                      "Without files, on a terminal, it asks");
+  auto command = std::make_shared<PlanCommand>();
+  add_flags(c, command);
+  r.bind(c, [command](Context& context) { return plan(context, *command); });
+  add_plan_what_if(r, c, command);
+  add_plan_fit(r, c);
+  add_plan_probe(r, c);
+  add_plan_prices(r, c, command);
+  add_plan_validate(r, c, command);
+}
+
+}  // namespace holdfast::cli
