@@ -8,6 +8,7 @@
 #include "holdfast/planner/efficiencies.h"
 #include "holdfast/planner/model_shape.h"
 #include "holdfast/planner/serving.h"
+#include "holdfast/planner/shipped.h"
 #include "machine_row.h"
 
 namespace holdfast::cli {
@@ -24,6 +25,12 @@ std::optional<planner::ModelNeed> need_of(const CalibratedModel& m) {
   if (params < kParamsMin || params > 1e13) return std::nullopt;
   planner::ModelNeed need;
   need.shape = planner::shape_from_params(m.name, params, params);
+  // A known model of these sizes tells its heads and windows too.
+  constexpr double kSameParams = 0.02;
+  for (const planner::ModelShape& known : planner::shipped_models()) {
+    if (known.layers == m.layers && std::abs(known.params / params - 1) < kSameParams)
+      need.shape = known;
+  }
   need.shape.layers = static_cast<std::uint32_t>(std::clamp<std::int64_t>(m.layers, 1, 10'000));
   need.shape.file_bytes = planner::Bytes(static_cast<double>(m.weights_bytes));
   const auto quant = planner::find_quant(m.quant);
@@ -43,6 +50,19 @@ double spread(const std::vector<double>& ratios, double factor) {
   double sum = 0;
   for (const double r : ratios) sum += std::pow(std::log(r / factor), 2);
   return ratios.empty() ? 0 : std::sqrt(sum / static_cast<double>(ratios.size()));
+}
+
+planner::CalibrationPoint point_of(const planner::ModelNeed& need, const CalibrationPoint& p) {
+  planner::CalibrationPoint out;
+  out.model = need.shape;
+  out.weights = *need.shape.file_bytes;
+  out.kv_element_bytes = planner::kv_element_bytes(need.kv_type).value_or(2);
+  out.prefill = p.prefill;
+  out.tokens = static_cast<double>(p.tokens);
+  out.batch = static_cast<double>(p.batch);
+  out.depth = static_cast<double>(p.depth) + (p.prefill ? 0 : out.tokens / 2);
+  out.tokens_per_s = p.tokens_per_s;
+  return out;
 }
 
 double predicted_rate(const planner::ServedModel& served, const CalibrationPoint& p) {
@@ -73,14 +93,17 @@ planner::Calibration calibration_of(const Calibration& measured, const planner::
   out.device = device.id;
   std::vector<double> decode;
   std::vector<double> prefill;
+  std::vector<planner::CalibrationPoint> points;
   for (const CalibratedModel& m : measured.models) {
     const auto need = need_of(m);
     if (!need) continue;
     const planner::ServedModel served(*need, *planner::find_quant(need->shape.quant),
                                       {device, 1, 1}, planner::EngineProfile::kHoldfast,
                                       planner::Efficiencies::shipped(), {});
-    for (const CalibrationPoint& p : m.points)
+    for (const CalibrationPoint& p : m.points) {
       (p.prefill ? prefill : decode).push_back(p.tokens_per_s / predicted_rate(served, p));
+      points.push_back(point_of(*need, p));
+    }
   }
   out.points = decode.size() + prefill.size();
   if (!decode.empty()) out.decode_factor = median(decode);
@@ -89,6 +112,11 @@ planner::Calibration calibration_of(const Calibration& measured, const planner::
     out.sigma =
         std::clamp(std::max(spread(decode, out.decode_factor), spread(prefill, out.prefill_factor)),
                    kSigmaMin, kSigmaMax);
+  }
+  const auto local = planner::fit_local(device, points);
+  if (local.ok()) {
+    out.local = *local;
+    out.sigma = std::max(local->decode_sigma, local->prefill_sigma);
   }
   return out;
 }

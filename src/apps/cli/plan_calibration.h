@@ -14,7 +14,7 @@ namespace holdfast::cli {
 // gives it.
 Result<planner::Device> device_of(const CalibratedMachine& machine);
 
-// Factors by which the machine is faster than `device` is predicted: medians over the points of all
+// The machine's own efficiencies, and for what these do not cover factors by which the machine is faster than `device` is predicted: medians over the points of all
 // models. Sigma is the spread of the logarithms, at least 0.05 and at most 0.5; a kind that was not
 // measured has the factor 1.
 planner::Calibration calibration_of(const Calibration& measured, const planner::Device& device);

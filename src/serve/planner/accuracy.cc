@@ -38,7 +38,7 @@ std::string summary_table(const std::vector<ErrorSummary>& all, std::string_view
   return out + "\n";
 }
 
-// One device stands for its class.
+// One device stands for its class; a processor's layers are those of its own bandwidth.
 std::string constants_table() {
   const Efficiencies& e = Efficiencies::shipped();
   std::string out =

@@ -46,7 +46,7 @@ Prior prior_of(MemoryFamily family, bool current) {
       // Operations bound by memory reach 0.48 of the bandwidth there (hardware.csv).
       return {{2.1, 8, 100e-6, 1.5}, {0.2, 8, 50e-6, 0.4}};
     case MemoryFamily::kCpu:
-      return {{1.75, 0.5, 300e-6, 1.3}, {0.25, 0.5, 300e-6, 0.4}};
+      return {{1.6, 0.5, 150e-6, 1.3}, {0.25, 0.5, 150e-6, 0.4}};
   }
   return {};
 }
@@ -64,11 +64,18 @@ bool is_current(const std::string& name) { return name.find("current") != std::s
 // Where a decode row has its middle: half of what it made stands before a token on average.
 double mean_context(const Measurement& m) { return m.depth + m.output_tokens / 2; }
 
+// Threads of a processor meet after every operation, and that takes the longer the more of them
+// there are; rows do not give their number, but wide memory goes with many cores.
+double layer_scale(const Device& device) {
+  constexpr double kBandwidthOfUnit = 100e9;
+  return device.family() == MemoryFamily::kCpu ? device.bandwidth.value() / kBandwidthOfUnit : 1;
+}
+
 std::array<double, kTerms> terms(const Measurement& m) {
   const BytesPerSecond bandwidth = m.device.data_bandwidth();
   return {weights_read(m.model, m.weights, 1, 1) / bandwidth / Seconds(1),
           decode_flops(m.model) / m.device.arithmetic_peak() / Seconds(1),
-          static_cast<double>(m.model.layers),
+          m.model.layers * layer_scale(m.device),
           kv_bytes(m.model, mean_context(m), 2) / bandwidth / Seconds(1)};
 }
 
@@ -136,11 +143,11 @@ Efficiencies::DecodeFit fit_decode(const std::string& name, const Rows& rows) {
   return fit;
 }
 
-DecodeEfficiency decode_efficiency(const Efficiencies::DecodeFit& fit) {
+DecodeEfficiency decode_efficiency(const Efficiencies::DecodeFit& fit, const Device& device) {
   DecodeEfficiency e;
   e.bytes_cost = fit.theta[0];
   e.flops_cost = fit.theta[1];
-  e.layer = Seconds(fit.theta[2]);
+  e.layer = Seconds(fit.theta[2] * layer_scale(device));
   e.kv_cost = fit.theta[3];
   return e;
 }

@@ -103,7 +103,7 @@ DecodeClass Efficiencies::decode(const Device& device, const Quant& quant,
   out.name = decode_class(device, quant, current_engine);
   const auto at = decode_.find(out.name);
   const DecodeFit fit = at == decode_.end() ? decode_prior(out.name) : at->second;
-  out.efficiency = decode_efficiency(fit);
+  out.efficiency = decode_efficiency(fit, device);
   out.efficiency.split = split_;
   out.efficiency.batch_flops_cost = batch_flops_cost_;
   out.efficiency.sequence = sequence_;

@@ -20,7 +20,7 @@ std::string decode_class(const Device& device, const Quant& quant, bool current_
 Efficiencies::DecodeFit fit_decode(const std::string& name, const Rows& rows);
 // The prior of a class, for devices nobody measured.
 Efficiencies::DecodeFit decode_prior(const std::string& name);
-DecodeEfficiency decode_efficiency(const Efficiencies::DecodeFit& fit);
+DecodeEfficiency decode_efficiency(const Efficiencies::DecodeFit& fit, const Device& device);
 std::map<std::string, Rows> decode_rows(std::span<const Measurement> rows);
 
 // What further devices that hold layers add to a step, given the step of one.
