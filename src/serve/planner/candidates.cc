@@ -54,16 +54,6 @@ HostShare host_of(const Problem& p, const Device& d) {
   }
 }
 
-// Letters and digits, for names of models at providers.
-std::string plain(std::string_view name) {
-  std::string out;
-  for (const char c : name) {
-    if (c >= 'A' && c <= 'Z') out += static_cast<char>(c - 'A' + 'a');
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) out += c;
-  }
-  return out;
-}
-
 class Finder {
  public:
   Finder(const Problem& p, const Slice& slice, const Efficiencies& efficiencies,
@@ -638,7 +628,7 @@ class Finder {
   // Offers for the model, or for the smallest larger one that somebody sells.
   Result<std::vector<TokenPrices>> token_offers() {
     substitute_.clear();
-    std::string wanted_name = plain(slice_.model->shape.id);
+    std::string wanted_name = letters_and_digits(slice_.model->shape.id);
     HF_TRY_ASSIGN(auto offers, offers_named(wanted_name));
     if (!offers.empty()) return offers;
     std::vector<const ModelShape*> larger;
@@ -647,7 +637,7 @@ class Finder {
     std::sort(larger.begin(), larger.end(),
               [](const ModelShape* a, const ModelShape* b) { return a->params < b->params; });
     for (const ModelShape* m : larger) {
-      HF_TRY_ASSIGN(offers, offers_named(plain(m->id)));
+      HF_TRY_ASSIGN(offers, offers_named(letters_and_digits(m->id)));
       if (offers.empty()) continue;
       substitute_ = m->id;
       return offers;
@@ -660,7 +650,8 @@ class Finder {
     for (const Price& p : p_.prices.all()) {
       if (p.kind != PriceKind::kTokenIn) continue;
       const std::size_t slash = p.id.find('/');
-      const std::string model = plain(slash == std::string::npos ? p.id : p.id.substr(slash + 1));
+      const std::string model =
+          letters_and_digits(slash == std::string::npos ? p.id : p.id.substr(slash + 1));
       if (model.find(name) == std::string::npos) continue;
       TokenPrices t;
       t.id = p.id;

@@ -33,16 +33,6 @@ std::vector<ShippedFile> read_manifest() {
   return files;
 }
 
-// Letters and digits in lower case: what is left of a name when people write it differently.
-std::string plain(std::string_view name) {
-  std::string out;
-  for (const char c : name) {
-    if (c >= 'A' && c <= 'Z') out += static_cast<char>(c - 'A' + 'a');
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) out += c;
-  }
-  return out;
-}
-
 }  // namespace
 
 std::span<const ShippedFile> shipped_files() {
@@ -68,10 +58,19 @@ const std::vector<ModelShape>& shipped_models() {
   return models;
 }
 
+std::string letters_and_digits(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    if (c >= 'A' && c <= 'Z') out += static_cast<char>(c - 'A' + 'a');
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) out += c;
+  }
+  return out;
+}
+
 Result<ModelShape> find_model(const std::vector<ModelShape>& models, std::string_view name) {
   std::vector<std::string> names;
   for (const ModelShape& m : models) {
-    if (m.id == name || plain(m.id) == plain(name)) return m;
+    if (m.id == name || letters_and_digits(m.id) == letters_and_digits(name)) return m;
     names.push_back(m.id);
   }
   return not_found("there is no model \"" + std::string(name.substr(0, 80)) + "\"" +

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,9 @@ const ShippedFile& shipped_file(std::string_view name);
 // Parsed once. The data is checked by the tests, so these cannot fail.
 const DeviceTable& shipped_devices();
 const std::vector<ModelShape>& shipped_models();
+
+// In lower case: what is left of a name when people and providers write it differently.
+std::string letters_and_digits(std::string_view name);
 
 // By id or by a name that differs in case or separators alone ("Llama 3.1 8B"). kNotFound with the
 // nearest ids.
