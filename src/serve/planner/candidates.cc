@@ -9,7 +9,7 @@
 #include "holdfast/planner/availability.h"
 #include "holdfast/planner/edge.h"
 #include "holdfast/planner/hybrid.h"
-#include "holdfast/planner/shipped.h"
+#include "token_offers.h"
 
 namespace holdfast::planner {
 
@@ -233,16 +233,7 @@ class Finder {
     return false;
   }
 
-  Result<double> amount(const Price& price) {
-    HF_TRY_ASSIGN(const double value, p_.prices.amount(price, p_.currency));
-    note(price);
-    return value;
-  }
-  void note(const Price& price) {
-    for (const Price& u : used_)
-      if (u.id == price.id && u.kind == price.kind && u.region == price.region) return;
-    used_.push_back(price);
-  }
+  Result<double> amount(const Price& price) { return use_price(p_, price, used_); }
 
   Status of_device(const Device& d) {
     const Price* buy = p_.prices.find(PriceKind::kPurchase, d.id);
@@ -374,7 +365,7 @@ class Finder {
       push_removed(Mode::kRent, d.id, best);
       return ok_status();
     }
-    note(*cheapest);
+    note_price(*cheapest, used_);
     Candidate c = start(Mode::kRent, best);
     c.rent_price = least;
     c.rent_provider = cheapest->id;
@@ -534,10 +525,11 @@ class Finder {
   Status token_apis() {
     for (const Upstream& u : p_.upstreams) HF_TRY(upstream(u));
     if (!p_.upstreams.empty()) return ok_status();
-    HF_TRY_ASSIGN(const auto offers, token_offers());
+    HF_TRY_ASSIGN(const auto offers, token_offers(p_, slice_.model->shape, used_, substitute_));
     for (const TokenPrices& t : offers) {
       Upstream u;
       u.name = t.id.substr(0, t.id.find('/'));
+      u.region = t.region;
       HF_TRY(add_api(u, t, true));
     }
     return ok_status();
@@ -552,7 +544,7 @@ class Finder {
       t.cached = u.price_cached >= 0 ? u.price_cached : u.price_in;
     } else {
       const std::string id = u.name + (u.model.empty() ? "" : "/" + u.model);
-      HF_TRY_ASSIGN(const auto offers, token_offers());
+      HF_TRY_ASSIGN(const auto offers, token_offers(p_, slice_.model->shape, used_, substitute_));
       const auto at = std::find_if(offers.begin(), offers.end(), [&](const TokenPrices& o) {
         return o.id == id || o.id.starts_with(u.name + "/");
       });
@@ -625,64 +617,11 @@ class Finder {
         "its first token takes " + number_text(first) + " ms at the 99th percentile (assumed)"};
   }
 
-  // Offers for the model, or for the smallest larger one that somebody sells.
-  Result<std::vector<TokenPrices>> token_offers() {
-    substitute_.clear();
-    std::string wanted_name = letters_and_digits(slice_.model->shape.id);
-    HF_TRY_ASSIGN(auto offers, offers_named(wanted_name));
-    if (!offers.empty()) return offers;
-    std::vector<const ModelShape*> larger;
-    for (const ModelShape& m : shipped_models())
-      if (m.params >= slice_.model->shape.params) larger.push_back(&m);
-    std::sort(larger.begin(), larger.end(),
-              [](const ModelShape* a, const ModelShape* b) { return a->params < b->params; });
-    for (const ModelShape* m : larger) {
-      HF_TRY_ASSIGN(offers, offers_named(letters_and_digits(m->id)));
-      if (offers.empty()) continue;
-      substitute_ = m->id;
-      return offers;
-    }
-    return offers;
-  }
-
-  Result<std::vector<TokenPrices>> offers_named(const std::string& name) {
-    std::vector<TokenPrices> out;
-    for (const Price& p : p_.prices.all()) {
-      if (p.kind != PriceKind::kTokenIn) continue;
-      const std::size_t slash = p.id.find('/');
-      const std::string model =
-          letters_and_digits(slash == std::string::npos ? p.id : p.id.substr(slash + 1));
-      if (model.find(name) == std::string::npos) continue;
-      TokenPrices t;
-      t.id = p.id;
-      HF_TRY_ASSIGN(t.in, amount(p));
-      t.cached = t.in;
-      bool complete = false;
-      for (const Price& other : p_.prices.all()) {
-        if (other.id != p.id || other.region != p.region) continue;
-        if (other.kind == PriceKind::kTokenOut) {
-          HF_TRY_ASSIGN(t.out, amount(other));
-          complete = true;
-        }
-        if (other.kind == PriceKind::kTokenInCached) {
-          HF_TRY_ASSIGN(t.cached, amount(other));
-        }
-      }
-      if (complete) out.push_back(t);
-    }
-    return out;
-  }
-
-  // The cheapest of the closed models whose prices are there: where requests go that need the
-  // newest.
+  // Where requests go that need the newest models, if the data may.
   Status frontier() {
     if (p_.frontier_share <= 0) return ok_status();
     if (reason_against(p_, label(), {false, "", -1, std::nullopt, {}, true})) return ok_status();
-    for (const char* name : {"claudesonnet", "gemini31pro", "gpt52"}) {
-      HF_TRY_ASSIGN(const auto offers, offers_named(name));
-      for (const TokenPrices& t : offers)
-        if (!frontier_ || t.out < frontier_->out) frontier_ = t;
-    }
+    HF_TRY_ASSIGN(frontier_, frontier_offer(p_, used_));
     return ok_status();
   }
 

@@ -36,7 +36,8 @@ struct Scenario {
 
 // Prices of a token API, in money per million tokens.
 struct TokenPrices {
-  std::string id;  // of the entry
+  std::string id;      // of the entry
+  std::string region;  // of the entry; empty: not known
   double in = 0;
   double cached = 0;
   double out = 0;
