@@ -6,6 +6,7 @@
 #include <string>
 
 #include "holdfast/planner/sobol.h"
+#include "least_squares.h"
 
 namespace holdfast::planner {
 namespace {
@@ -49,29 +50,22 @@ bool has_dispersion(const Burstiness& shape) {
   return shape.idc_1s > 0 || shape.idc_10s > 0 || shape.idc_60s > 0;
 }
 
-// Non-negative parts whose sum comes closest to the excess in each given window, in relative terms:
-// coordinate descent on a convex problem of four unknowns.
+// Non-negative parts whose sum comes closest to the excess in each given window, in relative terms.
 std::array<double, kMemories_s.size()> fit_parts(const std::array<double, 3>& excess) {
-  std::array<double, kMemories_s.size()> parts{};
-  constexpr int kRounds = 20000;
-  for (int round = 0; round < kRounds; ++round) {
-    for (std::size_t k = 0; k < parts.size(); ++k) {
-      double top = 0;
-      double bottom = 0;
-      for (std::size_t i = 0; i < excess.size(); ++i) {
-        if (excess[i] <= 0) continue;
-        double others = 0;
-        for (std::size_t j = 0; j < parts.size(); ++j) {
-          if (j != k) others += parts[j] * seen(kWindows_s[i], kMemories_s[j]);
-        }
-        const double a = seen(kWindows_s[i], kMemories_s[k]) / excess[i];
-        top += a * (1 - others / excess[i]);
-        bottom += a * a;
-      }
-      parts[k] = bottom > 0 ? std::max(0.0, top / bottom) : 0;
-    }
+  std::array<double, kMemories_s.size()> none{};
+  std::array<double, kMemories_s.size()> wide{};
+  wide.fill(1e3);  // nearly no preference for small parts: only to have one solution
+  LeastSquares problem(none, wide);
+  for (std::size_t i = 0; i < excess.size(); ++i) {
+    if (excess[i] <= 0) continue;
+    std::array<double, kMemories_s.size()> row{};
+    for (std::size_t j = 0; j < row.size(); ++j)
+      row[j] = seen(kWindows_s[i], kMemories_s[j]) / excess[i];
+    problem.add(row, 1, 1);
   }
-  return parts;
+  const std::vector<double> parts = problem.solve_nonnegative();
+  std::copy(parts.begin(), parts.end(), none.begin());
+  return none;
 }
 
 // One part and its memory.

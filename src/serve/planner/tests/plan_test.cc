@@ -120,6 +120,20 @@ tpot_p99_ms = 80
 }
 
 TEST(PlanHonestyTest, SecretDataNeverGoesToACloud) {
+  // Not even to one inside the residency that keeps and learns nothing.
+  const Plan perfect = plan_of(std::string(kChat) + R"(
+[privacy]
+label = "secret"
+residency = ["DE"]
+[[upstreams]]
+name = "u"
+region = "DE"
+retention_days = 0
+trains_on_data = false
+price_in = 0.01
+price_out = 0.01
+)");
+  expect_removed_by(perfect, Mode::kTokenApi, "R-RES");
   const Plan plan = plan_of(std::string(kChat) + "[privacy]\nlabel = \"secret\"\n");
   for (const Mode m : feasible_modes(plan)) EXPECT_TRUE(m == Mode::kOnPrem) << mode_name(m);
   expect_removed_by(plan, Mode::kRent, "R-RES");
@@ -364,6 +378,22 @@ TEST(PlanTest, TheBillIsTheFirstPurchase) {
     ++seen;
   }
   EXPECT_GT(seen, 10u);
+}
+
+// 90 days after 2026-08-05 is 2026-11-03.
+TEST(PlanTest, FreshPricesAreNotStale) {
+  const auto warned = [](const char* today) {
+    ProblemInputs in;
+    in.document =
+        *json::parse_toml(std::string("modes = [\"onprem\"]\nsimulate = false\n") + kChat, "t");
+    in.today = today;
+    const auto plan = make_plan(*parse_problem(in), Efficiencies::shipped(), {"t", 0, false});
+    for (const std::string& w : plan->warnings)
+      if (w.find("older than 90 days") != std::string::npos) return true;
+    return false;
+  };
+  EXPECT_FALSE(warned("2026-11-03"));
+  EXPECT_TRUE(warned("2026-11-04"));
 }
 
 TEST(PlanTest, StalePricesAreSaid) {

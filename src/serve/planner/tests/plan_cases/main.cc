@@ -28,7 +28,7 @@ osl = 300
 growth = 0.4
 prefix_share = 0.3
 [[models]]
-name = "llama-3.3-70b"
+name = "gpt-oss-20b"
 [budget]
 horizon_years = 6
 wacc = 0.05
