@@ -288,8 +288,8 @@ std::string Speech::percent(double share) const {
 
 std::string Speech::money(double amount) const {
   const double size = std::abs(amount);
-  const int decimals = size >= 100 || size == 0 ? 0 : size >= 0.1 ? 2 : 4;
-  return number(amount, decimals) + " " + currency_;
+  if (size > 0 && size < 1) return rounded(amount) + " " + currency_;
+  return number(amount, size >= 100 || size == 0 ? 0 : 2) + " " + currency_;
 }
 
 std::string Speech::money_short(double amount) const {
