@@ -200,7 +200,8 @@ std::string Speech::reason(const Plan& plan, const Reason& r) const {
     return w.key == r.rule && has_marks(r, w.marks);
   });
   const bool found = at != std::end(kReasons);
-  const bool amounts = found && at->english.find(":money") != std::string_view::npos;
+  const bool amounts = found && (at->english.find(":money") != std::string_view::npos ||
+                                 at->english.find(":ms") != std::string_view::npos);
   if (language_ == Language::kEnglish && !r.text.empty() && !amounts) return harmless(r.text);
   if (found) return fill_reason(plan, r, pick(*at));
   std::string out = rule(r.rule);
