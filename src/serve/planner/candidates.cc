@@ -757,6 +757,8 @@ class Finder {
 
 }  // namespace
 
+double host_watts_of(const Problem& p, const Device& d) { return host_of(p, d).watts; }
+
 std::string gigabytes_text(Bytes bytes) {
   return number_text(std::round(bytes.value() / 1e7) / 100) + " GB";
 }

@@ -43,6 +43,9 @@ double capacity_within(const ServedModel& served, const Slice& slice, double bat
 // Milliseconds between a caller and a mode.
 double rtt_of(const Problem& problem, Mode mode);
 
+// Watts of what stands around one device, under load.
+double host_watts_of(const Problem& problem, const Device& device);
+
 // Whether data with this label may go there, by R-RES, R-ZDR and R-CERT: the reason against it.
 struct Place {
   bool own = false;            // the organisation's own premises

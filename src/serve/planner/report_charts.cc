@@ -287,9 +287,18 @@ std::string pareto_chart(const Speech& s, const Plan& plan, const ClassView& vie
   for (const PlanOption* o : options)
     svg.mark(x.at(o->npv), y.at(o->ttft_ms_p99.p50), shape_of(o->mode),
              mode_style("point", o->mode), o == view.best ? 7 : 4);
-  for (std::size_t i = 0; i < best.size(); ++i)
-    svg.text(x.at(best[i]->npv) + 8, y.at(best[i]->ttft_ms_p99.p50) - 7, std::to_string(i + 1),
-             Anchor::kStart, "badge");
+  // A number beside each mark of the front; where the last one is near, on the other side.
+  double last_y = -1e9;
+  bool right = true;
+  for (std::size_t i = 0; i < best.size(); ++i) {
+    const double px = x.at(best[i]->npv);
+    const double py = y.at(best[i]->ttft_ms_p99.p50);
+    constexpr double kNear = 16;
+    right = std::abs(py - last_y) > kNear || !right;
+    last_y = py;
+    svg.text(px + (right ? 9 : -9), py + (right ? -7 : 14), std::to_string(i + 1),
+             right ? Anchor::kStart : Anchor::kEnd, "badge");
+  }
   double at = f.left;
   for (const PlanOption* o : best_of_modes(view)) {
     svg.mark(at, 362, shape_of(o->mode), mode_style("point", o->mode), 5);

@@ -200,7 +200,8 @@ std::string Speech::reason(const Plan& plan, const Reason& r) const {
     return w.key == r.rule && has_marks(r, w.marks);
   });
   const bool found = at != std::end(kReasons);
-  const bool amounts = found && at->english.find(":money") != std::string_view::npos;
+  const bool amounts = found && (at->english.find(":money") != std::string_view::npos ||
+                                 at->english.find(":ms") != std::string_view::npos);
   if (language_ == Language::kEnglish && !r.text.empty() && !amounts) return harmless(r.text);
   if (found) return fill_reason(plan, r, pick(*at));
   std::string out = rule(r.rule);
@@ -288,8 +289,8 @@ std::string Speech::percent(double share) const {
 
 std::string Speech::money(double amount) const {
   const double size = std::abs(amount);
-  const int decimals = size >= 100 || size == 0 ? 0 : size >= 0.1 ? 2 : 4;
-  return number(amount, decimals) + " " + currency_;
+  if (size > 0 && size < 1) return rounded(amount) + " " + currency_;
+  return number(amount, size >= 100 || size == 0 ? 0 : 2) + " " + currency_;
 }
 
 std::string Speech::money_short(double amount) const {

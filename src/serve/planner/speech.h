@@ -54,8 +54,8 @@ class Speech {
   std::string phrase(std::string_view english) const;
   // A default's value: a number is written as the language does.
   std::string value(std::string_view text) const;
-  // In English the planner's own sentence, but where it has amounts, which it writes without
-  // separators; those and Portuguese go by rule and numbers.
+  // In English the planner's own sentence, but where it has amounts or times, which it
+  // writes with too many digits; those and Portuguese go by rule and numbers.
   std::string reason(const Plan& plan, const Reason& reason) const;
 
   std::string number(double value, int decimals) const;

@@ -87,7 +87,7 @@ TEST(ReportWords, NumbersAsTheLanguageWritesThem) {
   EXPECT_EQ(en.rounded(2.0), "2");
   EXPECT_EQ(pt.rounded(1.25), "1,25");
   EXPECT_EQ(en.money(1234.56), "1,235 USD");
-  EXPECT_EQ(pt.money(0.4567), "0,46 BRL");
+  EXPECT_EQ(pt.money(0.4567), "0,457 BRL");
   EXPECT_EQ(en.money_short(1'250'000), "1.25M");
   EXPECT_EQ(pt.money_short(12'500), "12,5 mil");
   EXPECT_EQ(en.percent(0.4981), "49.8 %");
