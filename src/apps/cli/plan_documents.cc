@@ -283,6 +283,10 @@ Result<PlanSources> read_plan_sources(const Context& context, const PlanFlags& f
   return out;
 }
 
+Status expand_plan_models(const Context& context, PlanSources& sources) {
+  return expand_models(context, true, sources);
+}
+
 Result<PlanSources> plan_sources_of_request(const Context& context, json::Value body) {
   if (!body.is_object()) return invalid_argument("the body must be an object");
   PlanSources out;

@@ -133,6 +133,7 @@ void add_plan(Registrar& r) {
   auto command = std::make_shared<PlanCommand>();
   add_flags(c, command);
   r.bind(c, [command](Context& context) { return plan(context, *command); });
+  add_plan_interview(r, c, command);
   add_plan_what_if(r, c, command);
   add_explain(r, c, command);
   add_plan_fit(r, c);
