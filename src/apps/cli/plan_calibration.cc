@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "holdfast/planner/efficiencies.h"
+#include "holdfast/planner/local_efficiency.h"
 #include "holdfast/planner/model_shape.h"
 #include "holdfast/planner/serving.h"
 #include "holdfast/planner/shipped.h"
@@ -18,25 +19,43 @@ namespace {
 constexpr double kSigmaMin = 0.05;
 constexpr double kSigmaMax = 0.5;
 constexpr double kParamsMin = 1e6;
+constexpr double kParamsMax = 1e13;
 
-// The sizes that a file tells, the others as models of that many parameters have them.
-std::optional<planner::ModelNeed> need_of(const CalibratedModel& m) {
+// What the file tells of the weights; the rest as the model has it, or as so many parameters do.
+std::optional<planner::ModelNeed> need_of(const CalibratedModel& m, const ShapeOf& shape_of) {
   const auto params = static_cast<double>(m.params);
-  if (params < kParamsMin || params > 1e13) return std::nullopt;
+  if (params < kParamsMin || params > kParamsMax) return std::nullopt;
   planner::ModelNeed need;
-  need.shape = planner::shape_from_params(m.name, params, params);
-  // A known model of these sizes tells its heads and windows too.
-  constexpr double kSameParams = 0.02;
-  for (const planner::ModelShape& known : planner::shipped_models()) {
-    if (known.layers == m.layers && std::abs(known.params / params - 1) < kSameParams)
-      need.shape = known;
+  if (auto exact = shape_of(m.name); exact && exact->layers == m.layers) {
+    need.shape = std::move(*exact);
+  } else {
+    need.shape = planner::shape_from_params(m.name, params, params);
+    // A known model of these sizes tells its heads and windows too.
+    constexpr double kSameParams = 0.02;
+    for (const planner::ModelShape& known : planner::shipped_models()) {
+      if (known.layers == m.layers && std::abs(known.params / params - 1) < kSameParams)
+        need.shape = known;
+    }
+    need.shape.layers = static_cast<std::uint32_t>(std::clamp<std::int64_t>(m.layers, 1, 10'000));
   }
-  need.shape.layers = static_cast<std::uint32_t>(std::clamp<std::int64_t>(m.layers, 1, 10'000));
   need.shape.file_bytes = planner::Bytes(static_cast<double>(m.weights_bytes));
   const auto quant = planner::find_quant(m.quant);
   need.shape.quant = quant.ok() ? std::string(quant->name) : "Q4_K_M";
   need.kv_type = m.kv_type;
   return need;
+}
+
+planner::CalibrationPoint local_point(const planner::ModelNeed& need, const CalibrationPoint& p) {
+  planner::CalibrationPoint out;
+  out.model = need.shape;
+  out.weights = *need.shape.file_bytes;
+  out.kv_element_bytes = planner::kv_element_bytes(need.kv_type).value_or(2);
+  out.prefill = p.prefill;
+  out.tokens = static_cast<double>(p.tokens);
+  out.batch = static_cast<double>(p.batch);
+  out.depth = static_cast<double>(p.depth) + (p.prefill ? 0 : out.tokens / 2);
+  out.tokens_per_s = p.tokens_per_s;
+  return out;
 }
 
 double median(std::vector<double> values) {
@@ -50,19 +69,6 @@ double spread(const std::vector<double>& ratios, double factor) {
   double sum = 0;
   for (const double r : ratios) sum += std::pow(std::log(r / factor), 2);
   return ratios.empty() ? 0 : std::sqrt(sum / static_cast<double>(ratios.size()));
-}
-
-planner::CalibrationPoint point_of(const planner::ModelNeed& need, const CalibrationPoint& p) {
-  planner::CalibrationPoint out;
-  out.model = need.shape;
-  out.weights = *need.shape.file_bytes;
-  out.kv_element_bytes = planner::kv_element_bytes(need.kv_type).value_or(2);
-  out.prefill = p.prefill;
-  out.tokens = static_cast<double>(p.tokens);
-  out.batch = static_cast<double>(p.batch);
-  out.depth = static_cast<double>(p.depth) + (p.prefill ? 0 : out.tokens / 2);
-  out.tokens_per_s = p.tokens_per_s;
-  return out;
 }
 
 double predicted_rate(const planner::ServedModel& served, const CalibrationPoint& p) {
@@ -88,40 +94,36 @@ Result<planner::Device> device_of(const CalibratedMachine& machine) {
   return std::move(devices.front());
 }
 
-planner::Calibration calibration_of(const Calibration& measured, const planner::Device& device) {
+planner::Calibration calibration_of(const Calibration& measured, const planner::Device& device,
+                                    const ShapeOf& shape_of) {
   planner::Calibration out;
   out.device = device.id;
   std::vector<double> decode;
   std::vector<double> prefill;
   std::vector<planner::CalibrationPoint> points;
   for (const CalibratedModel& m : measured.models) {
-    const auto need = need_of(m);
+    const auto need = need_of(m, shape_of);
     if (!need) continue;
     const planner::ServedModel served(*need, *planner::find_quant(need->shape.quant),
                                       {device, 1, 1}, planner::EngineProfile::kHoldfast,
                                       planner::Efficiencies::shipped(), {});
     for (const CalibrationPoint& p : m.points) {
       (p.prefill ? prefill : decode).push_back(p.tokens_per_s / predicted_rate(served, p));
-      points.push_back(point_of(*need, p));
+      points.push_back(local_point(*need, p));
     }
   }
-  out.points = decode.size() + prefill.size();
+  out.points = points.size();
+  if (out.points == 0) return out;
   if (!decode.empty()) out.decode_factor = median(decode);
   if (!prefill.empty()) out.prefill_factor = median(prefill);
-  if (out.points > 0) {
-    out.sigma =
-        std::clamp(std::max(spread(decode, out.decode_factor), spread(prefill, out.prefill_factor)),
-                   kSigmaMin, kSigmaMax);
-  }
-  const auto local = planner::fit_local(device, points);
-  if (local.ok()) {
-    out.local = *local;
-    out.sigma = std::max(local->decode_sigma, local->prefill_sigma);
-  }
+  out.sigma =
+      std::clamp(std::max(spread(decode, out.decode_factor), spread(prefill, out.prefill_factor)),
+                 kSigmaMin, kSigmaMax);
+  if (auto local = planner::fit_local(device, points); local.ok()) out.local = std::move(*local);
   return out;
 }
 
-Status add_calibration(std::string_view text, const std::string& name,
+Status add_calibration(std::string_view text, const std::string& name, const ShapeOf& shape_of,
                        planner::ProblemInputs& inputs) {
   const auto measured = parse_calibration(text);
   if (!measured.ok()) return invalid_argument(name + ": " + measured.error().client_message());
@@ -134,7 +136,7 @@ Status add_calibration(std::string_view text, const std::string& name,
   } else {
     inputs.extra_devices.push_back(*device);
   }
-  inputs.calibrations.push_back(calibration_of(*measured, *device));
+  inputs.calibrations.push_back(calibration_of(*measured, *device, shape_of));
   return ok_status();
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "holdfast/json/toml.h"
@@ -163,7 +164,16 @@ std::string counted(const char* name, std::size_t n, const char* what) {
   return std::string(name) + " (" + std::to_string(n) + " " + what + ")";
 }
 
-Status add_flag_files(const PlanFlags& flags, PlanSources& out) {
+// Models that were measured and are still here.
+ShapeOf shapes_of_store(const Context& context) {
+  return [&context](const std::string& name) -> std::optional<planner::ModelShape> {
+    auto sized = model_from_store(context, name);
+    if (!sized.ok() || sized->shape.estimated) return std::nullopt;
+    return std::move(sized->shape);
+  };
+}
+
+Status add_flag_files(const Context& context, const PlanFlags& flags, PlanSources& out) {
   if (!flags.hardware.empty()) {
     HF_TRY_ASSIGN(const std::string csv, read_text(flags.hardware, planner::kCsvBytesMax));
     HF_TRY_ASSIGN(auto devices, planner::parse_devices(csv, flags.hardware, true));
@@ -182,7 +192,7 @@ Status add_flag_files(const PlanFlags& flags, PlanSources& out) {
   if (!flags.calibration.empty()) {
     HF_TRY_ASSIGN(const std::string text, read_text(flags.calibration, kCalibrationBytesMax));
     out.inputs.calibrations.clear();
-    HF_TRY(add_calibration(text, flags.calibration, out.inputs));
+    HF_TRY(add_calibration(text, flags.calibration, shapes_of_store(context), out.inputs));
   }
   return ok_status();
 }
@@ -242,7 +252,8 @@ Status add_user_files(const Context& context, PlanSources& sources) {
   }
   HF_TRY_ASSIGN(const auto calibration, user_file(context, "calibration.json"));
   if (calibration) {
-    HF_TRY(add_calibration(*calibration, folder + "calibration.json", in));
+    HF_TRY(
+        add_calibration(*calibration, folder + "calibration.json", shapes_of_store(context), in));
     sources.user_files.push_back(counted("calibration.json", in.calibrations.size(), "machine"));
   }
   return ok_status();
@@ -265,11 +276,15 @@ Result<PlanSources> read_plan_sources(const Context& context, const PlanFlags& f
     HF_TRY(merge(std::move(part), *path, document, out.file_of_table));
   }
   HF_TRY(take_prices(document, out.inputs.extra_prices));
-  HF_TRY(add_flag_files(flags, out));
+  HF_TRY(add_flag_files(context, flags, out));
   if (flags.seed) document.set("seed", *flags.seed);
   out.inputs.document = std::move(document);
   HF_TRY(expand_models(context, true, out));
   return out;
+}
+
+Status expand_plan_models(const Context& context, PlanSources& sources) {
+  return expand_models(context, true, sources);
 }
 
 Result<PlanSources> plan_sources_of_request(const Context& context, json::Value body) {

@@ -46,6 +46,10 @@ Result<json::Value> parse_document(std::string_view text, const std::string& nam
 // that only the store knows, become exact sizes. kNotFound, kIo for files.
 Result<PlanSources> read_plan_sources(const Context& context, const PlanFlags& flags);
 
+// Replaces `file` of models by what their headers say, and adds the sizes of models that the store
+// alone knows. Errors name models[i].file or models[i].name.
+Status expand_plan_models(const Context& context, PlanSources& sources);
+
 // The same from one object of a request (docs/reference/http.md, POST /holdfast/v1/plan): sections,
 // and "prices", "hardware_csv", "trace_csv", "date". No files of the requester's choosing are read:
 // kInvalidArgument for models[].file.

@@ -257,8 +257,9 @@ std::optional<enginehost::ModelSize> size_from_shape(const planner::ModelShape& 
   h.architecture = "llama";
   h.n_layers = shape.layers;
   h.n_embd = shape.width;
-  h.n_heads = shape.heads;
-  h.n_kv_heads = shape.kv_heads;
+  // Estimated sizes need not divide; work space is a little larger then.
+  h.n_kv_heads = std::max(1u, shape.kv_heads);
+  h.n_heads = (shape.heads + h.n_kv_heads - 1) / h.n_kv_heads * h.n_kv_heads;
   h.head_dim = shape.head_dim;
   h.n_ff = shape.ff_width;
   h.n_vocab = shape.vocab > 0 ? shape.vocab : kVocabularyAssumed;

@@ -1,19 +1,23 @@
-// A plan for the terminal: what is recommended, the options side by side, why others are out.
+// What the report leaves out: every reason, threshold and default, and where one figure is from.
 #pragma once
 
 #include <string>
+#include <string_view>
 
+#include "holdfast/base/result.h"
 #include "holdfast/planner/plan.h"
 
 namespace holdfast::cli {
 
-struct PlanTextOptions {
-  std::size_t width = 100;
-  bool explain = false;  // with the reasons of all options, thresholds and defaults
-  bool portuguese = false;
-};
+// `plan --explain`: each option with its rules and thresholds, then the defaults that were used.
+std::string explanation_text(const planner::Plan& plan, bool portuguese);
 
-std::string plan_text(const planner::Plan& plan, const PlanTextOptions& options);
+// `plan explain QUANTITY`: how a figure of the recommended option comes about, with its numbers.
+// kInvalidArgument for a quantity that nobody explains, with the nearest names; kNotFound where
+// nothing is recommended.
+Result<std::string> explain_quantity(const planner::Plan& plan, std::string_view quantity);
+// "npv, capex, ...".
+std::string explained_quantities();
 
 // "12,345" for people; cents below 100.
 std::string money_text(double amount);

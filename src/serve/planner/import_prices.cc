@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "holdfast/base/utf8.h"
 #include "holdfast/planner/csv.h"
 #include "import_formats.h"
 
@@ -22,6 +23,7 @@ constexpr std::array<std::pair<PriceFormat, std::string_view>, 4> kFormats{
 constexpr double kHourMax = 1e4;
 constexpr double kDevicesOfInstanceMax = 1024;
 constexpr std::size_t kUnknownMax = 100;
+constexpr std::size_t kRegionMax = 100;
 
 // Names of catalogues in capitals, without what separates words.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 38> kAccelerators{{
@@ -117,7 +119,9 @@ Result<ImportedPrices> from_skypilot(std::string_view text, std::string_view nam
     HF_TRY_ASSIGN(const auto spot, t.number(row, "SpotPrice", 0, kHourMax * kDevicesOfInstanceMax));
     HF_TRY_ASSIGN(const auto count, t.number(row, "AcceleratorCount", 0, kDevicesOfInstanceMax));
     const std::string accelerator(t.text(row, "AcceleratorName"));
-    if (accelerator.empty() || count.value_or(0) <= 0 || (!price && !spot)) {
+    const std::string_view region = t.text(row, "Region");
+    if (accelerator.empty() || count.value_or(0) <= 0 || (!price && !spot) ||
+        region.size() > kRegionMax) {
       ++out.skipped;
       continue;
     }
@@ -128,7 +132,6 @@ Result<ImportedPrices> from_skypilot(std::string_view text, std::string_view nam
       continue;
     }
     const std::string id = std::string(provider) + "/" + *device;
-    const std::string_view region = t.text(row, "Region");
     if (price && *price > 0 && *price / *count <= kHourMax)
       cheapest.add(PriceKind::kGpuHour, id, region, *price / *count);
     if (spot && *spot > 0 && *spot / *count <= kHourMax)
@@ -183,6 +186,7 @@ Result<ImportedPrices> import_prices(PriceFormat format, std::string_view text,
   if (text.size() > kImportBytesMax)
     return exhausted(std::string(name) + ": is longer than " + std::to_string(kImportBytesMax) +
                      " bytes");
+  if (!is_valid_utf8(text)) return invalid_argument(std::string(name) + ": is not UTF-8 text");
   if (!days_between(date, date))
     return invalid_argument("the date must be YYYY-MM-DD, and is \"" +
                             std::string(date.substr(0, 20)) + "\"");

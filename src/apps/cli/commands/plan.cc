@@ -9,6 +9,7 @@
 #include "../plan_text.h"
 #include "../version.h"
 #include "holdfast/json/json.h"
+#include "holdfast/planner/report.h"
 #include "holdfast/platform/terminal.h"
 
 namespace holdfast::cli {
@@ -23,12 +24,36 @@ void tell_user_files(const Context& context, const PlanSources& sources) {
 }
 
 Status plan(Context& context, const PlanCommand& command) {
+  HF_TRY(planner::parse_language(command.language));
   const bool asked = !command.inputs.any_document();
   if (asked && platform::is_terminal(STDIN_FILENO) && !context.json())
     return run_interview(context, command);
   HF_TRY_ASSIGN(const PlanSources sources, needed_sources(context, command));
   HF_TRY_ASSIGN(const planner::Plan made, plan_of(sources));
   return show_plan(context, command, sources, made);
+}
+
+Status explain(Context& context, const PlanCommand& command, const std::string& quantity) {
+  HF_TRY_ASSIGN(const PlanSources sources, needed_sources(context, command));
+  HF_TRY_ASSIGN(const planner::Plan made, plan_of(sources));
+  HF_TRY_ASSIGN(const std::string text, explain_quantity(made, quantity));
+  if (context.json()) {
+    print_json(json::Object{
+        {"quantity", quantity}, {"recommended", made.recommended.value_or("")}, {"text", text}});
+  } else {
+    print(text);
+  }
+  return ok_status();
+}
+
+void add_explain(Registrar& r, CLI::App& plan_app, const PlanCommandPtr& command) {
+  CLI::App& c = add_plan_leaf(plan_app, "explain",
+                              "Where a figure of the recommended option comes from; files are "
+                              "given as for `plan`");
+  auto quantity = std::make_shared<std::string>();
+  c.add_option("QUANTITY", *quantity, explained_quantities())->required();
+  r.bind(c,
+         [command, quantity](Context& context) { return explain(context, *command, *quantity); });
 }
 
 void add_flags(CLI::App& c, const PlanCommandPtr& command) {
@@ -48,8 +73,8 @@ void add_flags(CLI::App& c, const PlanCommandPtr& command) {
       ->type_name("YYYY-MM-DD");
   file("-o,--out,--output", f.out, "Write plan.json there");
   c.add_flag("--explain", f.explain, "Print every rule, threshold and default");
-  c.add_option("--language", f.language, "Language of the text")
-      ->check(CLI::IsMember({"en", "pt"}))
+  file("--html", f.html, "Write the plan there as a page for screen and paper");
+  c.add_option("--language", f.language, "Language of questions and report: en or pt")
       ->capture_default_str();
 }
 
@@ -85,7 +110,9 @@ std::string plan_json_text(const planner::Plan& plan) {
 
 Status show_plan(const Context& context, const PlanCommand& command, const PlanSources& /*sources*/,
                  const planner::Plan& plan) {
+  HF_TRY_ASSIGN(const planner::Language language, planner::parse_language(command.language));
   if (!command.out.empty()) HF_TRY(write_text(command.out, plan_json_text(plan)));
+  if (!command.html.empty()) HF_TRY(write_text(command.html, planner::report_html(plan, language)));
   if (context.flags.quiet) {
     print(plan.recommended.value_or("none") + "\n");
   } else if (context.format() == Format::kYaml) {
@@ -93,11 +120,8 @@ Status show_plan(const Context& context, const PlanCommand& command, const PlanS
   } else if (context.json()) {
     print(plan_json_text(plan));
   } else {
-    PlanTextOptions options;
-    options.width = terminal_width();
-    options.explain = command.explain;
-    options.portuguese = command.language == "pt";
-    print(plan_text(plan, options));
+    print(planner::report_text(plan, language, terminal_width()));
+    if (command.explain) print(explanation_text(plan, language == planner::Language::kPortuguese));
   }
   return ok_status();
 }
@@ -109,7 +133,9 @@ void add_plan(Registrar& r) {
   auto command = std::make_shared<PlanCommand>();
   add_flags(c, command);
   r.bind(c, [command](Context& context) { return plan(context, *command); });
+  add_plan_interview(r, c, command);
   add_plan_what_if(r, c, command);
+  add_explain(r, c, command);
   add_plan_fit(r, c);
   add_plan_probe(r, c);
   add_plan_prices(r, c, command);

@@ -162,6 +162,9 @@ TEST(ImportPricesTest, ForeignFilesAreRefusedWithTheirName) {
   EXPECT_THAT(message(import(PriceFormat::kLlmPrices,
                              R"({"prices":[{"id":"a","vendor":"b","from_date":"soon"}]})")),
               HasSubstr("b/a: from_date"));
+  EXPECT_THAT(message(import(PriceFormat::kSkyPilot,
+                             "AcceleratorName,AcceleratorCount,Price,Region\nT4,1,1,u\xa5s\n")),
+              HasSubstr("UTF-8"));
   EXPECT_THAT(message(import(PriceFormat::kLiteLlm, "{}", "yesterday")), HasSubstr("YYYY-MM-DD"));
 }
 
