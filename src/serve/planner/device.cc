@@ -259,6 +259,26 @@ Result<Device> DeviceTable::find(std::string_view id) const {
       .with_hint("`holdfast plan prices show` lists them; --hardware FILE.csv adds your own");
 }
 
+namespace {
+
+// Whether each run of letters and digits of `wanted` is part of the candidate: "llama 8b" of
+// "llama-3.1-8b".
+bool has_words(std::string_view candidate, std::string_view wanted) {
+  constexpr std::string_view kBetween = " -_./";
+  bool any = false;
+  while (!wanted.empty()) {
+    const std::size_t end = std::min(wanted.find_first_of(kBetween), wanted.size());
+    const std::string_view word = wanted.substr(0, end);
+    wanted.remove_prefix(std::min(end + 1, wanted.size()));
+    if (word.empty()) continue;
+    if (candidate.find(word) == std::string_view::npos) return false;
+    any = true;
+  }
+  return any;
+}
+
+}  // namespace
+
 std::vector<std::string> nearest_names(std::string_view text,
                                        const std::vector<std::string>& names) {
   constexpr std::size_t kShown = 3;
@@ -268,7 +288,10 @@ std::vector<std::string> nearest_names(std::string_view text,
   for (const std::string& n : names) {
     const std::string candidate = lower(n);
     const bool part = !wanted.empty() && candidate.find(wanted) != std::string::npos;
-    const std::size_t distance = part ? 0 : edit_distance(wanted, candidate, kEditsMax);
+    const std::size_t distance = part ? 0
+                                 : has_words(candidate, wanted)
+                                     ? 1
+                                     : edit_distance(wanted, candidate, kEditsMax);
     if (distance <= std::max<std::size_t>(2, wanted.size() / 2)) scored.emplace_back(distance, n);
   }
   std::stable_sort(scored.begin(), scored.end(),

@@ -60,6 +60,14 @@ TEST(DeviceTest, FamiliesOfMemory) {
   for (const auto& [id, family] : table) EXPECT_EQ(shipped(id).family(), family) << id;
 }
 
+TEST(DeviceTest, NamesAreFoundByTheirWords) {
+  EXPECT_EQ(nearest_names("llama 8b", {"gemma-3-4b", "llama-3.1-8b", "llama-3.2-1b"}),
+            std::vector<std::string>{"llama-3.1-8b"});
+  EXPECT_EQ(did_you_mean("rtx 4090", {"nvidia-rtx4090-24", "nvidia-l4-24"}),
+            "; did you mean nvidia-rtx4090-24?");
+  EXPECT_EQ(did_you_mean("zzz", {"nvidia-l4-24"}), "");
+}
+
 constexpr const char* kHeader =
     "id,vendor,class,mem_gb,mem_bw_gbs,fp16_tflops_dense,int8_tops_dense,fp8_tflops_dense\n";
 
