@@ -566,7 +566,7 @@ class Finder {
     c.tokens = t;
     c.provider = t.id;
     c.api_availability = u.availability;
-    c.api_rtt_ms = p_.sites.empty() ? u.rtt_ms : std::max(u.rtt_ms, p_.sites[0].rtt_ms);
+    c.api_rtt_ms = p_.sites.empty() ? u.rtt_ms : std::max(u.rtt_ms, rtt_of(p_, Mode::kTokenApi));
     c.api_ttft_ms = u.ttft_ms;
     c.api_tpot_ms = u.tpot_ms;
     c.data_out_gb_year = p_.ingest_gb_day * 365;
@@ -767,7 +767,9 @@ double rtt_of(const Problem& p, Mode mode) {
   const bool near = mode == Mode::kOnPrem || mode == Mode::kOwned || mode == Mode::kHybrid;
   if (mode == Mode::kEdge) return kLanRttMs;
   if (p.sites.empty()) return near ? kLanRttMs : kRegionRttMs;
-  return p.sites[0].rtt_ms;
+  double farthest = 0;
+  for (const Sites& s : p.sites) farthest = std::max(farthest, s.rtt_ms);
+  return farthest;
 }
 
 double capacity_within(const ServedModel& served, const Slice& slice, double batch, double rtt_ms) {

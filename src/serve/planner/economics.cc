@@ -9,7 +9,6 @@ namespace {
 
 // Of one request as text: four bytes a token.
 constexpr double kBytesPerToken = 4;
-constexpr double kEgressPerGb = 0.09;
 constexpr double kEnergyEscalator = 0.02;
 constexpr double kStaffEscalator = 0.03;
 // Per site and year: a visit costs 300, one machine in twenty fails; both assumed.
@@ -242,7 +241,8 @@ class Writer {
     for (int year = 1; year <= p_.horizon_years; ++year) {
       const ReplicaHours h = replica_hours(c_, rate(year), capacity_, 0);
       const double hours = h.needed * per_node();
-      sink_.add("rent", year, hours * c_.rent_price * s_.rent, false);
+      sink_.add("rent", year, hours * c_.rent_price * s_.rent * (1 - p_.commit_discount), false);
+      sink_.add("storage", year, p_.dataset_gb * p_.storage_gb_month * kMonthsPerYear, true);
       const double restarts = 365 * kRestartHours * per_node();
       sink_.add("starts", year, restarts * c_.rent_price * s_.rent, true);
       egress(year, 1);
@@ -253,7 +253,7 @@ class Writer {
     const double tokens = rate(year) * kSecondsPerHour * kHoursPerYear *
                           (c_.request.isl * s_.isl + c_.request.osl * s_.osl);
     const double gb = tokens * kBytesPerToken / 1e9 * share + c_.data_out_gb_year;
-    sink_.add("egress", year, gb * kEgressPerGb, true);
+    sink_.add("egress", year, gb * p_.egress_gb, true);
   }
 
   double token_cost(int year, double share) const {
@@ -269,6 +269,8 @@ class Writer {
   void token_api() {
     for (int year = 1; year <= p_.horizon_years; ++year) {
       sink_.add("tokens", year, token_cost(year, 1), false, p_.api_drift);
+      const double requests = rate(year) * kSecondsPerHour * kHoursPerYear;
+      sink_.add("requests", year, requests / 1000 * c_.tokens->request * s_.token, false);
       egress(year, 1);
     }
   }
@@ -312,6 +314,9 @@ class Writer {
     const double hourly = p_.team.loaded_cost / 1800;
     const bool moves = c_.mode != Mode::kOwned;
     if (moves) sink_.add("migration", 0, p_.migration_hours * hourly + p_.retraining_cost, false);
+    // Leaving a rented cloud takes the data set along.
+    if (c_.mode == Mode::kRent)
+      sink_.add("exit egress", p_.horizon_years, p_.dataset_gb * p_.egress_gb, true);
     if (p_.training_tokens <= 0 || !c_.served) return;
     const double flops = 6 * c_.model->shape.active * p_.training_tokens;
     const double hours =

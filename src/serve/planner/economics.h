@@ -41,6 +41,7 @@ struct TokenPrices {
   double in = 0;
   double cached = 0;
   double out = 0;
+  double request = 0;  // money per thousand requests
 };
 
 // A candidate with everything its cost depends on. Built once, evaluated many times.

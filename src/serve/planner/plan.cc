@@ -183,6 +183,8 @@ class SlicePlanner {
       if (plan_.tornado.empty()) plan_.tornado = tornado(p_, finalists_, best);
     }
     reasons_of_choice(o, *finalists_[best].candidate);
+    freshness(o);
+    hands(o);
     load_curve(*finalists_[best].candidate);
     pay_back();
     staff_share();
@@ -346,6 +348,36 @@ class SlicePlanner {
       o.irr = internal_rate_of_return(
           savings(cash_flow_by_year(baseline->ledger), cash_flow_by_year(o.ledger)));
     }
+  }
+
+  // The model's age against what is asked for.
+  void freshness(PlanOption& o) const {
+    const std::string& released = slice_.model->shape.released;
+    if (p_.freshness_max_gap_months < 0 || released.size() != 7) return;
+    const auto days = days_between(released + "-15", p_.today);
+    if (!days) return;
+    constexpr double kDaysPerMonth = 30.44;
+    const double months = std::floor(*days / kDaysPerMonth);
+    if (months <= p_.freshness_max_gap_months) return;
+    o.because.push_back({"R-FRONTIER",
+                         {"preferences.freshness_max_gap_months"},
+                         {{"age_months", months}, {"limit_months", p_.freshness_max_gap_months}},
+                         slice_.model->shape.id + " is " + number_text(months) + " months old, " +
+                             number_text(p_.freshness_max_gap_months) +
+                             " are asked for: take a newer model, or send the requests that need "
+                             "one to an API (frontier_share)"});
+  }
+
+  // R-SKILL: more work than the team has hands.
+  void hands(PlanOption& o) const {
+    constexpr double kHoursOfOne = 1'800;
+    const double needed = o.staff_hours_year / kHoursOfOne;
+    if (p_.team.fte <= 0 || needed <= p_.team.fte) return;
+    o.because.push_back({"R-SKILL",
+                         {"team.fte"},
+                         {{"needed_fte", needed}, {"team_fte", p_.team.fte}},
+                         "running it takes " + number_text(needed) + " people, the team has " +
+                             number_text(p_.team.fte) + ": the others are in the cost"});
   }
 
   // R-SKILL: staff is the largest part, so say it and show the managed way.

@@ -93,7 +93,13 @@ class Parser {
   Status privacy(const json::Value* table) {
     Fields f(table, "privacy", p_.defaults);
     p_.label = parse_label(f, "label", Label::kNone, "which places data may go to");
-    f.texts("categories");
+    const auto categories = f.texts("categories");
+    if (!categories.empty() && p_.label < Label::kRegulated) {
+      // Special categories are never less than regulated, whatever was said beside them.
+      p_.label = Label::kRegulated;
+      p_.warnings.push_back("privacy.categories names " + categories[0].substr(0, 40) +
+                            ": the data is planned for as regulated");
+    }
     p_.residency = f.texts("residency");
     p_.certifications = f.texts("certifications");
     p_.retention_days_max = f.number("retention_days_max", -1, {0, 36500}, nullptr);
@@ -213,7 +219,8 @@ class Parser {
                                            ": must be one of f16, bf16, q8_0, fp8, q4_0")));
       need.quality_loss_max =
           f.number("quality_loss_max", 0.05, {0, 10}, "which quantisations are good enough");
-      f.number("min_quality", 0, {0, 1}, nullptr);
+      if (const auto least = f.maybe_number("min_quality", {0, 1}))
+        need.quality_loss_max = std::min(need.quality_loss_max, 1 - *least);
       need.context = f.number("context", 0, {0, 1e8}, nullptr);
       HF_TRY(f.finish());
       p_.models.push_back(std::move(need));
@@ -367,6 +374,13 @@ class Parser {
     p_.lead_weeks = f.number("lead_weeks", 12, {0, 104}, "when hardware must be ordered", true);
     p_.co2_kg_kwh = f.number("co2_kg_kwh", 0.35, {0, 5}, "emissions", true);
     return f.finish();
+  }
+
+  // The first price of a kind in the book, in the plan's currency.
+  Result<double> book_or(PriceKind kind, double otherwise) const {
+    for (const Price& p : p_.prices.all())
+      if (p.kind == kind) return p_.prices.amount(p, p_.currency);
+    return otherwise;
   }
 
   Status contradictions() const {

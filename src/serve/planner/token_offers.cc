@@ -18,6 +18,9 @@ Result<bool> complete_offer(const Problem& p, const Price& in, std::vector<Price
       HF_TRY_ASSIGN(offer.out, use_price(p, other, used));
       complete = true;
     }
+    if (other.kind == PriceKind::kRequest) {
+      HF_TRY_ASSIGN(offer.request, use_price(p, other, used));
+    }
     if (other.kind == PriceKind::kTokenInCached) {
       HF_TRY_ASSIGN(offer.cached, use_price(p, other, used));
     }

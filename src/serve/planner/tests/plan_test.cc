@@ -286,6 +286,60 @@ TEST(PlanRuleTest, PeopleAreAPartOfTheirOwn) {
   for (const PlanOption& o : without.options) EXPECT_FALSE(has_rule(o, "R-SKILL")) << o.id;
 }
 
+TEST(PlanRuleTest, OldModelsAndSmallTeamsAreSaid) {
+  const auto with = [](const char* more) {
+    return plan_of("simulate = false\n" + std::string(kChat) + more, 0);
+  };
+  // Llama 3.1 is of July 2024: 28 months before December 2026.
+  EXPECT_TRUE(has_rule(best(with("[preferences]\nfreshness_max_gap_months = 12\n")), "R-FRONTIER"));
+  EXPECT_FALSE(
+      has_rule(best(with("[preferences]\nfreshness_max_gap_months = 36\n")), "R-FRONTIER"));
+  EXPECT_TRUE(has_rule(best(with("[team]\nfte = 0.001\n")), "R-SKILL"));
+  EXPECT_FALSE(has_rule(best(with("[team]\nfte = 3\n")), "R-SKILL"));
+}
+
+TEST(PlanRuleTest, SpecialCategoriesAreRegulated) {
+  const Plan plan =
+      plan_of(std::string(kChat) + "[privacy]\nlabel = \"none\"\ncategories = [\"health\"]\n");
+  expect_removed_by(plan, Mode::kTokenApi, "R-RES");
+  ASSERT_FALSE(plan.warnings.empty());
+  EXPECT_NE(plan.warnings[0].find("health"), std::string::npos);
+}
+
+double line_total(const PlanOption& o, std::string_view name) {
+  double sum = 0;
+  for (const LedgerLine& line : o.ledger.lines)
+    if (line.name == name)
+      for (const Money m : line.per_year) sum += m.value();
+  return sum;
+}
+
+// D7: what clouds charge besides, each from the price book. Four years.
+TEST(PlanRuleTest, HiddenCostsAreLines) {
+  ProblemInputs in;
+  in.document = *json::parse_toml(
+      "simulate = false\ndevices = [\"nvidia-l4-24\"]\nmodes = [\"rent\", \"token-api\"]\n" +
+          std::string(kChat) + "[data]\ndataset_gb = 1000\n[costs]\ncommit_discount = 0.25\n",
+      "t");
+  in.today = "2026-12-01";
+  in.extra_prices = *PriceBook::parse(*json::parse(R"([
+    {"id":"any","kind":"egress_gb","price":0.10},{"id":"any","kind":"storage_gb_month","price":0.02},
+    {"id":"acme/llama-3.1-8b","kind":"token_in","price":1},{"id":"acme/llama-3.1-8b","kind":"token_out","price":1},
+    {"id":"acme/llama-3.1-8b","kind":"request","price":2}])"),
+                                      "b");
+  const auto problem = parse_problem(in);
+  ASSERT_TRUE(problem.ok()) << problem.error().to_string();
+  const auto plan = make_plan(*problem, Efficiencies::shipped(), {"t", 0, false});
+  const PlanOption& rent = *plan->find("rent-nvidia-l4-24-FP8");
+  EXPECT_NEAR(line_total(rent, "storage"), 1000 * 0.02 * 48, 1e-6);
+  EXPECT_NEAR(line_total(rent, "exit egress"), 100, 1e-6);
+  // One machine all year at 0.80, a quarter off.
+  EXPECT_NEAR(line_total(rent, "rent"), 0.75 * 0.80 * 8760 * 4, 0.01);
+  // 200 users x 20 requests x 365 days x 4 years, 2 per thousand.
+  EXPECT_NEAR(line_total(*plan->find("token-api-acme/llama-3.1-8b"), "requests"),
+              200.0 * 20 * 365 * 4 / 1000 * 2, 0.01);
+}
+
 // E5: less skill never lowers the cost.
 TEST(PlanRuleTest, SkillOnlySaves) {
   double before = 0;

@@ -195,7 +195,10 @@ struct Problem {
   double host_cost = 9'000;  // money per data-centre device
   double host_watts = 225;
   double rack_unit_month = 0;
-  double api_drift = -0.30;  // per year
+  double egress_gb = 0.09;          // money, out of a cloud
+  double storage_gb_month = 0.023;  // money, of a data set in a cloud
+  double commit_discount = 0;       // of rented hours, 0..1
+  double api_drift = -0.30;         // per year
   double mttr_hours = 24;
   double lead_weeks = 12;
   double co2_kg_kwh = 0.35;
