@@ -45,7 +45,7 @@ caption { text-align: left; color: var(--soft); padding: 2px 0 6px; }
 th, td { padding: 5px 8px 5px 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--rule); overflow-wrap: break-word; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
-tbody th { font-weight: 500; } .options td:nth-child(2) { min-width: 13em; }
+tbody th { font-weight: 500; } .options td:nth-child(2) { min-width: 11em; }
 .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 tr.best > * { background: var(--panel); font-weight: 700; }
 tfoot > tr > * { font-weight: 700; }
