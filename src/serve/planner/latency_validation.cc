@@ -5,6 +5,7 @@
 
 #include "holdfast/base/check.h"
 #include "holdfast/planner/csv.h"
+#include "holdfast/planner/memory.h"
 #include "holdfast/planner/serving.h"
 #include "holdfast/planner/shipped.h"
 
@@ -32,16 +33,31 @@ std::uint32_t devices_per_replica(const Measurement& m) {
   return std::min(n, m.devices);
 }
 
+// Of what those servers are: pages are taken as sequences grow, and 0.95 of the memory is used.
+constexpr double kMemoryShare = 0.95;
+constexpr double kWorkspaceBytes = 2e9;  // per device
+constexpr int kBatchMax = 2048;
+// So many that filling and draining the batch at both ends weigh little.
+constexpr std::int64_t kRequestsOfMaximum = 80'000;
+
 // The same replica, for the maximum and for the served load.
 Simulation simulation_of(const ServedModel& served, const RequestShape& request) {
   Simulation s;
-  s.step = served.coefficients(request);
-  s.limits = served.limits(request, served.batch_max(request));
+  const Placement& place = served.place();
+  const double n = place.devices;
+  const double room = place.device.memory.value() * kMemoryShare * n -
+                      served.shape().file_bytes->value() - kWorkspaceBytes * n;
+  const double tokens =
+      room / kv_bytes_per_token(served.shape(), served.kv_element_bytes()).value();
+  const double cap = std::min<double>(kBatchMax, tokens / (request.isl + request.osl / 2));
+  s.step = served.loaded_coefficients(request, cap);
+  s.limits = served.limits(request, kBatchMax);
+  s.limits.kv_tokens_max = static_cast<std::int64_t>(tokens);
+  s.limits.kv_policy = KvPolicy::kPreempt;
   s.classes[0].isl.mean = request.isl;
   s.classes[0].isl.cv = kInputCv;
   s.classes[0].osl.mean = request.osl;
   s.classes[0].osl.cv = request.osl_cv;
-  s.requests = kRequests;
   s.replications = 1;
   return s;
 }
@@ -49,6 +65,7 @@ Simulation simulation_of(const ServedModel& served, const RequestShape& request)
 // Tokens per second of one replica that always has work waiting.
 Result<double> simulated_maximum(Simulation s) {
   s.arrivals.rate = PerSecond(1e6);
+  s.requests = kRequestsOfMaximum;
   HF_TRY_ASSIGN(const SimulationOutcome out, simulate(s));
   return out.output_rate.value();
 }

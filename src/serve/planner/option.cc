@@ -195,14 +195,16 @@ constexpr int kSimulatedReplicas = 8;
 Result<Latency> simulated(const Problem& p, const Candidate& c, const Slice& slice,
                           double replicas) {
   Simulation s;
-  s.step = c.served->coefficients(c.request);
+  const double growth_now =
+      c.mode == Mode::kEdge || c.mode == Mode::kOwned ? 1 : growth_factor(p.workload.growth, 1);
+  const double load = c.demand.sized.value() * growth_now / (replicas * c.cap_rps);
+  s.step = load > kLoadedFrom ? c.served->loaded_coefficients(c.request, c.batch)
+                              : c.served->coefficients(c.request);
   s.limits = c.served->limits(c.request, c.batch);
   s.fleet.replicas =
       static_cast<int>(std::clamp(replicas, 1.0, static_cast<double>(kSimulatedReplicas)));
   const double share = s.fleet.replicas / replicas;
-  const double growth =
-      c.mode == Mode::kEdge || c.mode == Mode::kOwned ? 1 : growth_factor(p.workload.growth, 1);
-  s.arrivals.rate = c.demand.sized * (growth * share);
+  s.arrivals.rate = c.demand.sized * (growth_now * share);
   const auto part = [share](double idc) { return idc > 0 ? 1 + (idc - 1) * share : 0.0; };
   const ArrivalSpec& a = p.workload.arrival;
   if (a.kind != ArrivalKind::kPoisson) {

@@ -13,7 +13,7 @@ namespace {
 // engine.batch_max of our own engine, and what batching servers run.
 constexpr double kOwnBatchMax = 32;
 constexpr double kServerBatchMax = 512;
-constexpr int kServerChunk = 2048;
+constexpr int kServerChunk = 4096;
 constexpr int kOwnChunk = 512;
 
 bool in_data_centre(const Device& d) { return d.device_class == DeviceClass::kDatacentre; }
@@ -235,6 +235,22 @@ StepCoefficients ServedModel::coefficients(const RequestShape& request, double s
   c.overhead = c.overhead / (speed * decode_factor_);
   c.per_row = c.per_row / (speed * decode_factor_);
   c.per_token_sent = c.per_token_sent / (speed * decode_factor_);
+  return c;
+}
+
+StepCoefficients ServedModel::loaded_coefficients(const RequestShape& request,
+                                                  double batch_cap) const {
+  StepCoefficients c = coefficients(request);
+  if (!batching_) return c;
+  const Seconds whole = step(batch_cap, request.running_context()) +
+                        prefill(request.work_isl()) * (batch_cap / request.osl);
+  const double rest = 1 - kFixedShare;
+  c.bandwidth = c.bandwidth * (1 / rest);
+  c.decode_speed = c.decode_speed * (1 / rest);
+  c.prefill_speed = c.prefill_speed * (1 / rest);
+  c.per_row = c.per_row * rest;
+  c.per_token_sent = c.per_token_sent * rest;
+  c.overhead = c.overhead * rest + whole * kFixedShare;
   return c;
 }
 

@@ -1,6 +1,4 @@
-// The simulation beside published server runs: PL-07. The oracle is the measured row; the bar (70 %
-// of the runs within 30 %) is not met, and these tests hold the size of the gap, so that whoever
-// narrows it has to say so here.
+// The simulation beside published server runs: PL-07. The oracle is the measured row.
 #include "holdfast/planner/latency_validation.h"
 
 #include <gtest/gtest.h>
@@ -66,19 +64,24 @@ TEST(ServerRuns, LoadIsBelowTheOfflineRate) {
   }
 }
 
-TEST(ServerRuns, TheGapIsWhatTheHeaderSays) {
-  double within = 0;
+// The share of runs within 30 % of each measure. The bar is 0.7: met for the time per token, missed by
+// the first token (0.68 and 0.64 when this was written) and by all three together (0.48).
+TEST(ServerRuns, MostAreWithinThirtyPercent) {
+  double all = 0;
+  double first_p50 = 0;
   double first_p99 = 0;
   double token = 0;
   for (const LatencyCheck& c : checks()) {
-    within += c.within(0.3) ? 1 : 0;
+    all += c.within(0.3) ? 1 : 0;
+    first_p50 += std::abs(c.ttft_p50_error) <= 0.3 ? 1 : 0;
     first_p99 += std::abs(c.ttft_p99_error) <= 0.3 ? 1 : 0;
-    token += c.tpot_mean_error;
+    token += std::abs(c.tpot_mean_error) <= 0.3 ? 1 : 0;
   }
-  const double runs = static_cast<double>(checks().size());
-  EXPECT_EQ(within, 0);
-  EXPECT_NEAR(token / runs, -0.81, 0.03);
-  EXPECT_GE(first_p99 / runs, 0.4);
+  const auto runs = static_cast<double>(checks().size());
+  EXPECT_GE(token / runs, 0.70);
+  EXPECT_GE(first_p50 / runs, 0.62);
+  EXPECT_GE(first_p99 / runs, 0.55);
+  EXPECT_GE(all / runs, 0.40);
 }
 
 TEST(ServerRuns, BadRowsNameTheLine) {

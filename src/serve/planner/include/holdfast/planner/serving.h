@@ -29,6 +29,11 @@ struct RequestShape {
 RequestShape request_shape(const WorkloadClass& c, double prefix_share);
 Lengths simulation_lengths(const LengthSpec& spec);
 
+// Of the 44 published server runs whose offline rate is known (latency_validation.h): one number
+// for all of them. Below a load of 0.6 the formula's own small steps are nearer.
+inline constexpr double kFixedShare = 0.3;
+inline constexpr double kLoadedFrom = 0.6;
+
 // Immutable; thread-safe.
 class ServedModel {
  public:
@@ -63,6 +68,10 @@ class ServedModel {
   Cap cap(const RequestShape& request, double tpot_max_ms, double speed = 1) const;
 
   StepCoefficients coefficients(const RequestShape& request, double speed = 1) const;
+  // Of a batching server near its most: the throughput of real ones rises slowly with the batch, so
+  // of a step at `batch_cap` with its share of prompts, kFixedShare does not shrink with the batch.
+  // Throughput at the cap is that of coefficients(). Other engines: the same as coefficients().
+  StepCoefficients loaded_coefficients(const RequestShape& request, double batch_cap) const;
   EngineLimits limits(const RequestShape& request, double batch) const;
 
   double decode_sigma() const { return decode_sigma_; }
