@@ -138,6 +138,7 @@ void add_plan(Registrar& r) {
   add_explain(r, c, command);
   add_plan_fit(r, c);
   add_plan_probe(r, c);
+  add_plan_pilot(r, c, command);
   add_plan_prices(r, c, command);
   add_plan_validate(r, c, command);
 }
