@@ -20,6 +20,8 @@ namespace holdfast::cli {
 namespace {
 
 constexpr std::uint64_t kDocumentBytesMax = std::uint64_t{32} << 20;
+// A plan looks at each device; somebody else's request must not take minutes of this machine.
+constexpr std::size_t kRequestDevicesMax = 256;
 constexpr std::size_t kDateLength = std::string_view("2026-12-01").size();
 
 // "[{", "[ ]": a list in JSON; "[[price]]", "[workload]": TOML.
@@ -161,7 +163,7 @@ Result<std::optional<std::string>> user_file(const Context& context, const char*
 }
 
 std::string counted(const char* name, std::size_t n, const char* what) {
-  return std::string(name) + " (" + std::to_string(n) + " " + what + ")";
+  return std::string(name) + " (" + what + ": " + std::to_string(n) + ")";
 }
 
 // Models that were measured and are still here.
@@ -254,7 +256,7 @@ Status add_user_files(const Context& context, PlanSources& sources) {
   if (calibration) {
     HF_TRY(
         add_calibration(*calibration, folder + "calibration.json", shapes_of_store(context), in));
-    sources.user_files.push_back(counted("calibration.json", in.calibrations.size(), "machine"));
+    sources.user_files.push_back(counted("calibration.json", in.calibrations.size(), "machines"));
   }
   return ok_status();
 }
@@ -300,6 +302,9 @@ Result<PlanSources> plan_sources_of_request(const Context& context, json::Value 
   HF_TRY_ASSIGN(const std::string hardware, take_text(document, "hardware_csv"));
   if (!hardware.empty()) {
     HF_TRY_ASSIGN(auto devices, planner::parse_devices(hardware, "hardware_csv", true));
+    if (devices.size() > kRequestDevicesMax)
+      return invalid_argument("hardware_csv: more than " + std::to_string(kRequestDevicesMax) +
+                              " devices");
     planner::DeviceTable table(std::move(out.inputs.extra_devices));
     table.merge(std::move(devices));
     out.inputs.extra_devices = table.all();

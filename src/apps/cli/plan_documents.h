@@ -34,7 +34,8 @@ struct PlanFlags {
 struct PlanSources {
   planner::ProblemInputs inputs;
   std::map<std::string, std::string> file_of_table;  // where each top-level table is from
-  std::vector<std::string> user_files;  // of DATA_DIR/planner, that were read: "hardware.csv (1)"
+  std::vector<std::string>
+      user_files;  // of DATA_DIR/planner, that were read: "hardware.csv (devices: 1)"
 };
 
 // Tables of a document: JSON (by its extension or its first character) or TOML. kInvalidArgument

@@ -31,11 +31,10 @@ ApiError planner_error(const Error& error) {
       const std::size_t colon = error.client_message().find(": ");
       const std::string path =
           error.client_message().substr(0, colon == std::string::npos ? 0 : colon);
-      ApiError out = invalid_value(is_path(path) ? path : "", std::move(message));
-      if (error.code() == ErrorCode::kNotFound) {
-        out.status = 404;
-        out.code = "not_found";
-      }
+      ApiError out =
+          error.code() == ErrorCode::kNotFound ? from_code(error) : invalid_value("", "");
+      out.param = is_path(path) ? path : "";
+      out.message = std::move(message);
       return out;
     }
     default:

@@ -9,6 +9,7 @@
 #include "../plan_text.h"
 #include "../version.h"
 #include "holdfast/json/json.h"
+#include "holdfast/planner/explain.h"
 #include "holdfast/planner/report.h"
 #include "holdfast/platform/terminal.h"
 
@@ -33,10 +34,34 @@ Status plan(Context& context, const PlanCommand& command) {
   return show_plan(context, command, sources, made);
 }
 
+// Without a quantity: those that the recommended option has.
+Status list_quantities(Context& context, const planner::Plan& made) {
+  json::Array list;
+  std::string text;
+  for (const planner::PlanOption& o : made.options) {
+    if (o.status != planner::OptionStatus::kRecommended) continue;
+    for (const std::string& name : planner::quantities(o)) {
+      list.emplace_back(name);
+      text += name + "\n";
+    }
+    break;
+  }
+  if (context.json()) {
+    print_json(list);
+  } else {
+    print(text.empty() ? "nothing is recommended, so there is nothing to explain\n" : text);
+  }
+  return ok_status();
+}
+
 Status explain(Context& context, const PlanCommand& command, const std::string& quantity) {
+  HF_TRY_ASSIGN(const planner::Language language, planner::parse_language(command.language));
   HF_TRY_ASSIGN(const PlanSources sources, needed_sources(context, command));
-  HF_TRY_ASSIGN(const planner::Plan made, plan_of(sources));
-  HF_TRY_ASSIGN(const std::string text, explain_quantity(made, quantity));
+  HF_TRY_ASSIGN(const planner::Problem problem, problem_of(sources));
+  HF_TRY_ASSIGN(const planner::Plan made, plan_of(sources, false));
+  if (quantity.empty()) return list_quantities(context, made);
+  HF_TRY_ASSIGN(const std::string text,
+                planner::explain_quantity(made, problem, quantity, language));
   if (context.json()) {
     print_json(json::Object{
         {"quantity", quantity}, {"recommended", made.recommended.value_or("")}, {"text", text}});
@@ -51,7 +76,9 @@ void add_explain(Registrar& r, CLI::App& plan_app, const PlanCommandPtr& command
                               "Where a figure of the recommended option comes from; files are "
                               "given as for `plan`");
   auto quantity = std::make_shared<std::string>();
-  c.add_option("QUANTITY", *quantity, explained_quantities())->required();
+  c.add_option("QUANTITY", *quantity,
+               "A quantity of the recommended option, or QUANTITY@OPTION of another; without it "
+               "their names are listed");
   r.bind(c,
          [command, quantity](Context& context) { return explain(context, *command, *quantity); });
 }
@@ -132,12 +159,21 @@ void add_plan(Registrar& r) {
                       "Without files, on a terminal, it asks");
   auto command = std::make_shared<PlanCommand>();
   add_flags(c, command);
+  c.footer(
+      "Examples:\n"
+      "  holdfast plan                                       ask, then plan\n"
+      "  holdfast plan --workload w.toml --html plan.html    plan from files\n"
+      "  holdfast plan what-if workload.users=500 --workload w.toml\n"
+      "  holdfast plan fit llama-3.1-8b --context 8192 --parallel 4\n\n"
+      "w.toml: [workload] users = 120, isl = 1500, osl = 350; [[models]] name = "
+      "\"llama-3.1-8b\"");
   r.bind(c, [command](Context& context) { return plan(context, *command); });
   add_plan_interview(r, c, command);
   add_plan_what_if(r, c, command);
   add_explain(r, c, command);
   add_plan_fit(r, c);
   add_plan_probe(r, c);
+  add_plan_pilot(r, c, command);
   add_plan_prices(r, c, command);
   add_plan_validate(r, c, command);
 }

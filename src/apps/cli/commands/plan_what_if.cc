@@ -2,9 +2,9 @@
 // it.
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 #include "../output.h"
+#include "../plan_compare.h"
 #include "../plan_edits.h"
 #include "../plan_text.h"
 #include "plan.h"
@@ -19,84 +19,9 @@ using planner::PlanOption;
 constexpr std::size_t kChangesMax = 20;
 constexpr int kBarColumns = 30;
 
-struct Difference {
-  std::string quantity;
-  std::string before;
-  std::string after;
-};
-
-const PlanOption* recommended_of(const Plan& plan) {
-  for (const PlanOption& o : plan.options)
-    if (o.status == planner::OptionStatus::kRecommended) return &o;
-  return nullptr;
-}
-
-using Values = std::vector<std::pair<std::string, std::string>>;
-
-// What is compared of a plan: its first recommended option.
-Values values_of(const Plan& plan) {
-  Values out{{"recommended", plan.recommended.value_or("none")}};
-  const PlanOption* o = recommended_of(plan);
-  const auto add = [&](const char* name, std::string text) { out.emplace_back(name, text); };
-  const auto number = [&](const char* name, double value) {
-    add(name, o == nullptr ? "-" : short_number(value));
-  };
-  const auto money = [&](const char* name, double value) {
-    add(name, o == nullptr ? "-" : money_text(value));
-  };
-  static const PlanOption kNone;
-  const PlanOption& p = o == nullptr ? kNone : *o;
-  add("mode", o == nullptr ? "-" : std::string(planner::mode_name(p.mode)));
-  add("device", p.device.empty() ? (p.provider.empty() ? "-" : p.provider) : p.device);
-  number("devices", p.count);
-  add("quant", p.quant.empty() ? "-" : p.quant);
-  number("replicas", p.replicas);
-  money("npv", p.npv);
-  money("capex", p.capex);
-  money("opex_month_max", p.opex_month_max);
-  money("per_million_tokens", p.per_million_tokens);
-  number("ttft_ms_p99", p.ttft_ms_p99.p50);
-  number("tpot_ms_p99", p.tpot_ms_p99.p50);
-  number("utilisation", p.utilisation);
-  add("availability", o == nullptr ? "-" : fixed(p.availability, 5));
-  number("p_cheapest", p.p_cheapest);
-  number("rate_sized_rps", plan.rate_sized);
-  return out;
-}
-
-// Options whose status differs, those that are in one plan only included.
-std::vector<Difference> status_changes(const Plan& before, const Plan& after) {
-  std::map<std::string, Difference> all;
-  const auto status = [](const PlanOption& o) {
-    return std::string(planner::option_status_name(o.status));
-  };
-  for (const PlanOption& o : before.options) all[o.id] = {o.id, status(o), "-"};
-  for (const PlanOption& o : after.options) {
-    Difference& d = all[o.id];
-    d.quantity = o.id;
-    d.after = status(o);
-    if (d.before.empty()) d.before = "-";
-  }
-  std::vector<Difference> out;
-  for (auto& [id, d] : all)
-    if (d.before != d.after) out.push_back(d);
-  return out;
-}
-
-json::Array differences_json(const std::vector<Difference>& list) {
-  json::Array out;
-  for (const Difference& d : list)
-    out.emplace_back(
-        json::Object{{"quantity", d.quantity}, {"before", d.before}, {"after", d.after}});
-  return out;
-}
-
 void print_comparison(const std::vector<Difference>& rows,
                       const std::vector<Difference>& statuses) {
-  Table table({"QUANTITY", "BEFORE", "AFTER", ""});
-  for (const Difference& d : rows)
-    table.add({d.quantity, d.before, d.after, d.before == d.after ? "" : "changed"});
-  print(table.render(terminal_width()));
+  print(comparison_text(rows, terminal_width()));
   if (statuses.empty()) return;
   print("\nOptions whose status changed\n");
   std::size_t shown = 0;
@@ -121,10 +46,7 @@ Status what_if(Context& context, const PlanCommand& command,
   HF_TRY_ASSIGN(const Plan before, plan_of(sources, false));
   HF_TRY_ASSIGN(const Plan after, plan_of(changed, false));
   if (!command.out.empty()) HF_TRY(write_text(command.out, plan_json_text(after)));
-  const Values a = values_of(before);
-  const Values b = values_of(after);
-  std::vector<Difference> rows;
-  for (std::size_t i = 0; i < a.size(); ++i) rows.push_back({a[i].first, a[i].second, b[i].second});
+  std::vector<Difference> rows = compare_plans(before, after);
   const std::vector<Difference> statuses = status_changes(before, after);
   if (!context.json()) {
     print_comparison(rows, statuses);

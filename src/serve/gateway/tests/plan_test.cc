@@ -60,6 +60,7 @@ TEST_F(PlanRoutesTest, UnknownNamesAndOwnFaultsHaveTheirStatus) {
   const Answer unknown = ask("POST", "/holdfast/v1/plan", "{}");
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(unknown.error("param"), "device");
+  EXPECT_EQ(unknown.error("type"), "not_found_error");
   error = internal_error("a secret of the house");
   const Answer fault = ask("POST", "/holdfast/v1/plan", "{}");
   EXPECT_EQ(fault.status, 500);
