@@ -368,6 +368,12 @@ class Parser {
     }
     p_.rack_unit_month = f.number("rack_unit_month", rack_price, kMoneyRange,
                                   "space of rack machines", rack == nullptr);
+    HF_TRY_ASSIGN(const double egress, book_or(PriceKind::kEgressGb, 0.09));
+    p_.egress_gb = f.number("egress_gb", egress, {0, 100}, "data that leaves a cloud", true);
+    HF_TRY_ASSIGN(const double storage, book_or(PriceKind::kStorageGbMonth, 0.023));
+    p_.storage_gb_month = f.number("storage_gb_month", storage, {0, 100},
+                                   p_.dataset_gb > 0 ? "data set in a cloud" : nullptr, true);
+    p_.commit_discount = f.number("commit_discount", 0, kShareRange, nullptr);
     p_.api_drift =
         f.number("api_drift", -0.30, {-0.9, 2}, "prices of token APIs in later years", true);
     p_.mttr_hours = f.number("mttr_hours", 24, {0, 8760}, "availability of machines", true);
