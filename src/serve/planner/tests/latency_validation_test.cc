@@ -64,8 +64,8 @@ TEST(ServerRuns, LoadIsBelowTheOfflineRate) {
   }
 }
 
-// The share of runs within 30 % of each measure. The bar is 0.7: met for the time per token, missed by
-// the first token (0.68 and 0.64 when this was written) and by all three together (0.48).
+// The share of runs within 30 % of each measure. The bar is 0.7: met for the time per token, missed
+// by the first token (0.68 and 0.64 when this was written) and by all three together (0.48).
 TEST(ServerRuns, MostAreWithinThirtyPercent) {
   double all = 0;
   double first_p50 = 0;
