@@ -6,6 +6,7 @@
 #include "../output.h"
 #include "../plan_golden.h"
 #include "holdfast/planner/csv.h"
+#include "holdfast/planner/latency_validation.h"
 #include "holdfast/planner/shipped.h"
 #include "holdfast/planner/validate.h"
 #include "plan.h"
@@ -19,6 +20,7 @@ using planner::Prediction;
 struct ValidateFlags {
   std::string rows;
   bool golden = false;
+  bool latency = false;
 };
 
 json::Object line_of(const Prediction& p) {
@@ -175,8 +177,48 @@ Status golden(Context& context) {
   return ok_status();
 }
 
+// The simulation beside published server runs (PL-07).
+Status latency(Context& context) {
+  constexpr double kWithin = 0.3;
+  Table table({"SYSTEM", "MODEL", "REPLICAS", "LOAD", "TTFT P50", "TTFT P99", "TPOT", ""});
+  std::size_t rows = 0;
+  std::size_t inside = 0;
+  for (const planner::ServerRun& run : planner::shipped_server_runs()) {
+    HF_TRY_ASSIGN(const planner::LatencyCheck c,
+                  planner::check_latency(run, planner::Efficiencies::shipped()));
+    ++rows;
+    inside += c.within(kWithin) ? 1 : 0;
+    if (context.json()) {
+      print_json_line(json::Object{{"id", c.system},
+                                   {"kind", "latency"},
+                                   {"model", c.model},
+                                   {"device", c.device},
+                                   {"replicas", c.replicas},
+                                   {"load", c.load},
+                                   {"ttft_p50_error", c.ttft_p50_error},
+                                   {"ttft_p99_error", c.ttft_p99_error},
+                                   {"tpot_mean_error", c.tpot_mean_error},
+                                   {"within", c.within(kWithin)}});
+    }
+    table.add({c.system, c.model, std::to_string(c.replicas), fixed(c.load, 2),
+               percent(c.ttft_p50_error), percent(c.ttft_p99_error), percent(c.tpot_mean_error),
+               c.within(kWithin) ? "" : "off"});
+  }
+  const double share = rows == 0 ? 0 : static_cast<double>(inside) / static_cast<double>(rows);
+  if (context.json()) {
+    print_json_line(
+        json::Object{{"class", "latency, all"}, {"rows", rows}, {"within_30_percent", share}});
+  } else {
+    print(table.render(terminal_width()));
+    print("\n" + percent(share) + " of " + std::to_string(rows) +
+          " runs are predicted within 30 %\n");
+  }
+  return ok_status();
+}
+
 Status validate(Context& context, const ValidateFlags& flags, const PlanFlags& inputs) {
   if (flags.golden) return golden(context);
+  if (flags.latency) return latency(context);
   HF_TRY_ASSIGN(const planner::DeviceTable devices, devices_of(context, inputs));
   Validation done;
   if (flags.rows.empty()) {
@@ -206,6 +248,8 @@ void add_plan_validate(Registrar& r, CLI::App& plan, const PlanCommandPtr& comma
                "Measurements to predict: CSV with the columns of validation.csv; without it the "
                "shipped ones")
       ->type_name("FILE");
+  c.add_flag("--latency", flags->latency,
+             "Simulated latencies beside published server runs, as errors");
   c.add_flag("--golden", flags->golden, "Compute the golden cases; exit 1 when one differs");
   r.bind(c,
          [flags, command](Context& context) { return validate(context, *flags, command->inputs); });

@@ -339,6 +339,25 @@ TEST_F(PlanCommandTest, GoldenCasesHold) {
   EXPECT_EQ(cases.size(), 15u);
 }
 
+TEST_F(PlanCommandTest, LatenciesBesideServerRuns) {
+  const Outcome o = run_plan({"validate", "--latency", "--json"});
+  ASSERT_EQ(o.status, 0) << o.err;
+  std::istringstream lines(o.out);
+  std::size_t within = 0;
+  std::size_t rows = 0;
+  json::Value last;
+  for (std::string line; std::getline(lines, line);) {
+    last = parsed(line);
+    const json::Value* flag = last.find("within");
+    rows += flag != nullptr ? 1 : 0;
+    within += flag != nullptr && flag->as_bool() ? 1 : 0;
+  }
+  ASSERT_GT(rows, 10u);
+  EXPECT_EQ(last.find("rows")->as_int(), static_cast<std::int64_t>(rows));
+  EXPECT_DOUBLE_EQ(last.find("within_30_percent")->as_double(),
+                   static_cast<double>(within) / static_cast<double>(rows));
+}
+
 TEST_F(PlanCommandTest, PricesAreImportedShownCheckedAndCompared) {
   const std::string csv =
       file("aws.csv",
