@@ -5,9 +5,9 @@
 #include <cmath>
 #include <utility>
 
-#include "canonical.h"
 #include "fields.h"
 #include "holdfast/planner/shipped.h"
+#include "inputs_digest.h"
 #include "problem_parts.h"
 
 namespace holdfast::planner {
@@ -20,26 +20,6 @@ constexpr Range kMoneyRange{0, 1e12};
 constexpr Range kShareRange{0, 1};
 constexpr std::array<std::string_view, 4> kProfiles{"holdfast", "llamacpp-default",
                                                     "trtllm-default", "tuned"};
-
-// Of everything that a plan depends on.
-std::string inputs_digest(const ProblemInputs& inputs, const Problem& problem) {
-  std::string text =
-      canonical(inputs.document) + "\n" + inputs.today + "\n" + inputs.trace_csv + "\n";
-  json::Array prices;
-  for (const Price& p : problem.prices.all()) prices.push_back(price_json(p));
-  text += canonical(json::Value(std::move(prices)));
-  for (const Device& d : problem.hardware.all()) {
-    text += "\n" + d.id + " " + number_text(d.memory.value()) + " " +
-            number_text(d.bandwidth.value()) + " " + number_text(d.fp16.value()) + " " +
-            number_text(d.buy.value_or(-1));
-  }
-  for (const ModelShape& m : inputs.extra_models)
-    text += "\n" + m.id + " " + number_text(m.params) + " " + std::to_string(m.layers);
-  for (const Calibration& c : inputs.calibrations)
-    text +=
-        "\n" + c.device + " " + number_text(c.decode_factor) + " " + number_text(c.prefill_factor);
-  return sha256_hex(text);
-}
 
 // Parses all sections into one Problem.
 class Parser {

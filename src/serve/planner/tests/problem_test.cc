@@ -6,6 +6,7 @@
 #include <set>
 
 #include "holdfast/json/toml.h"
+#include "holdfast/planner/shipped.h"
 
 namespace holdfast::planner {
 namespace {
@@ -192,8 +193,36 @@ TEST(ProblemTest, TheDigestIsOfEverythingThatCounts) {
   in.extra_prices =
       *PriceBook::parse(*json::parse(R"([{"id":"x","kind":"gpu_hour","price":1}])"), "b");
   EXPECT_NE(parse_problem(in)->inputs_sha256, before);
-  in.today = "2026-12-02";
   EXPECT_EQ(before.size(), 64u);
+}
+
+TEST(ProblemTest, TheDigestSeesEachFieldOfFilesOfTheUser) {
+  ProblemInputs in;
+  in.document = *json::parse_toml(kGood, "t");
+  in.today = "2026-12-01";
+  in.extra_models = {shape_from_params("mine", 8e9, 8e9)};
+  in.extra_devices = {shipped_devices().all().front()};
+  in.calibrations = {Calibration{.device = "", .local = LocalEfficiency{}}};
+  const auto digest = [&] { return parse_problem(in)->inputs_sha256; };
+  std::set<std::string> seen{digest()};
+  const auto differs = [&](std::string_view what) {
+    EXPECT_TRUE(seen.insert(digest()).second) << what;
+  };
+  in.today = "2026-12-02";
+  differs("date");
+  in.extra_models[0].kv_heads /= 2;
+  differs("kv_heads");
+  in.extra_models[0].window = 1024;
+  in.extra_models[0].window_layers = 1;
+  differs("window");
+  in.extra_devices[0].tdp = in.extra_devices[0].tdp * 1.0000001;
+  differs("tdp");
+  in.extra_devices[0].rent_hour = 1.5;
+  differs("rent_hour");
+  in.calibrations[0].local->decode.kv_cost = 1.25;
+  differs("kv_cost");
+  in.calibrations[0].local->eta = {{512, 0.5}};
+  differs("eta");
 }
 
 }  // namespace
