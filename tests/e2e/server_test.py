@@ -134,6 +134,8 @@ class Drain(Case):
             self.assertEqual(server.process.wait(timeout=TIMEOUT), 0)
 
     def test_what_is_left_gets_an_error_event(self):
+        # Eight seconds of answer, however fast the machine is.
+        self.environment = self.environment | {"HOLDFAST_TEST_TOKEN_DELAY_MS": "10"}
         with Server(self, "smol", "--server.drain", "1s") as server:
             response = self.stream(server)
             response.readline()

@@ -7,9 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "holdfast/platform/socket.h"
 
@@ -20,9 +23,12 @@ constexpr long kConnectTimeoutMs = 20'000;
 constexpr int kPollMs = 1000;
 // The other side reads at once; one that does not is gone.
 constexpr auto kPatience = std::chrono::seconds(60);
+// Of the bandwidth; so that no sum overflows.
+constexpr std::chrono::duration<double> kWaitMax = std::chrono::hours(24 * 365);
 constexpr std::uint64_t kProgressBytes = 128 * 1024;
 constexpr std::size_t kFieldBytesMax = 8 * 1024;
-constexpr long kReceiveBufferBytes = 128 * 1024;
+constexpr std::uint64_t kReceiveBufferBytes = 128 * 1024;
+constexpr std::uint64_t kReceiveBufferBytesMin = 1024;  // libcurl's own
 
 // Fields of answers that mean something to pulls.
 constexpr std::string_view kFieldNames[] = {"etag",
@@ -44,6 +50,8 @@ constexpr std::string_view kFieldNames[] = {"etag",
 
 platform::Deadline patience() { return platform::Deadline::after(kPatience); }
 
+using Clock = std::chrono::steady_clock;
+
 class Loop;
 
 struct Transfer {
@@ -59,6 +67,8 @@ struct Transfer {
   Use use = Use::kDrop;
   std::uint64_t written = 0;
   std::uint64_t reported = 0;
+  Clock::time_point began;  // of the body
+  bool waits = false;       // for its share of the bandwidth
   std::optional<Error> error;
   char reason[CURL_ERROR_SIZE] = {};
   ~Transfer() {
@@ -83,6 +93,8 @@ class Loop {
   // From libcurl's callbacks: false ends the transfer.
   bool take_header(Transfer& t, std::string_view line);
   bool take_body(Transfer& t, std::string_view bytes);
+  // When it may take more: what it has taken lasts until then at its bandwidth.
+  static Clock::time_point due(const Transfer& t);
   bool is_pinned(const curl_sockaddr& address) const;
 
  private:
@@ -94,6 +106,8 @@ class Loop {
   Status judge(Transfer& t);
   bool write_output(Transfer& t, std::string_view bytes);
   bool send_body(Transfer& t, std::string_view bytes);
+  Status resume_due();
+  int wait_ms() const;  // until the next transfer is due, at most kPollMs
   Status finish_done();
   Error error_of(const Transfer& t, CURLcode code) const;
   Status end(std::uint32_t id, CURLcode code);
@@ -112,6 +126,10 @@ std::size_t on_header(char* text, std::size_t size, std::size_t count, void* use
 
 std::size_t on_body(char* text, std::size_t size, std::size_t count, void* user) {
   auto* t = static_cast<Transfer*>(user);
+  // Not CURLOPT_MAX_RECV_SPEED_LARGE: it waits only between rounds of a hundred full buffers, which
+  // is more than a part of a file.
+  t->waits = Clock::now() < Loop::due(*t);
+  if (t->waits) return CURL_WRITEFUNC_PAUSE;
   return t->loop->take_body(*t, {text, size * count}) ? size * count : 0;
 }
 
@@ -229,7 +247,38 @@ bool Loop::send_body(Transfer& t, std::string_view bytes) {
   return sending_.ok();
 }
 
+Clock::time_point Loop::due(const Transfer& t) {
+  if (t.request.bytes_per_second == 0 || t.written == 0) return Clock::time_point::min();
+  // In double: bytes times nanoseconds overflow.
+  const std::chrono::duration<double> lasts(static_cast<double>(t.written) /
+                                            static_cast<double>(t.request.bytes_per_second));
+  return t.began + std::chrono::duration_cast<Clock::duration>(std::min(lasts, kWaitMax));
+}
+
+Status Loop::resume_due() {
+  std::vector<std::pair<std::uint32_t, CURLcode>> failed;
+  for (auto& [id, t] : transfers_) {
+    if (!t->waits || Clock::now() < due(*t)) continue;
+    t->waits = false;
+    const CURLcode code = curl_easy_pause(t->easy, CURLPAUSE_CONT);  // may deliver, and wait again
+    if (code != CURLE_OK) failed.emplace_back(id, code);
+  }
+  for (const auto& [id, code] : failed) HF_TRY(end(id, code));
+  return ok_status();
+}
+
+int Loop::wait_ms() const {
+  int wait = kPollMs;
+  for (const auto& [id, t] : transfers_) {
+    if (!t->waits) continue;
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(due(*t) - Clock::now()).count();
+    wait = static_cast<int>(std::clamp<std::int64_t>(ms, 0, wait));
+  }
+  return wait;
+}
+
 bool Loop::take_body(Transfer& t, std::string_view bytes) {
+  if (t.written == 0) t.began = Clock::now();
   if (Status told = judge(t); !told.ok()) {
     sending_ = std::move(told);
     return false;
@@ -277,12 +326,11 @@ void Loop::set_options(Transfer& t) {
   curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
   curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
   curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, std::max(1L, long{t.request.stall_ms} / 1000));
-  curl_easy_setopt(e, CURLOPT_BUFFERSIZE, kReceiveBufferBytes);
   curl_easy_setopt(e, CURLOPT_USERAGENT, "holdfast");
-  if (t.request.bytes_per_second > 0) {
-    curl_easy_setopt(e, CURLOPT_MAX_RECV_SPEED_LARGE,
-                     static_cast<curl_off_t>(t.request.bytes_per_second));
-  }
+  std::uint64_t buffer = kReceiveBufferBytes;
+  if (t.request.bytes_per_second > 0)  // an eighth of a second of it comes at once
+    buffer = std::clamp(t.request.bytes_per_second / 8, kReceiveBufferBytesMin, buffer);
+  curl_easy_setopt(e, CURLOPT_BUFFERSIZE, static_cast<long>(buffer));
   if (t.request.head) curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
   if (t.request.ranged) {
     t.range = std::to_string(t.request.first) + "-" + std::to_string(t.request.last);
@@ -394,12 +442,13 @@ Status Loop::run() {
   pin_name();
   while (true) {
     int active = 0;
+    HF_TRY(resume_due());
     curl_multi_perform(multi_, &active);
     HF_TRY(finish_done());
     HF_TRY(std::move(sending_));
     sending_ = ok_status();
     curl_waitfd control{setup_.control_fd, CURL_WAIT_POLLIN, 0};
-    curl_multi_poll(multi_, &control, 1, kPollMs, nullptr);
+    curl_multi_poll(multi_, &control, 1, wait_ms(), nullptr);
     if (control.revents == 0) continue;
     Status taken = take_messages();
     if (!taken.ok() && taken.error().code() == ErrorCode::kUnavailable) return ok_status();

@@ -103,9 +103,9 @@ json::Value each(const Rows& rows) {
 std::string inputs_digest(const ProblemInputs& inputs, const Problem& problem) {
   json::Array prices;
   for (const Price& p : problem.prices.all()) prices.push_back(price_json(p));
-  return sha256_hex(canonical(json::Array{
-      inputs.document, inputs.today, inputs.trace_csv, std::move(prices),
-      each(problem.hardware.all()), each(inputs.extra_models), each(inputs.calibrations)}));
+  return sha256_hex(canonical(json::Array{inputs.document, inputs.today, inputs.trace_csv,
+                                          std::move(prices), each(problem.hardware.all()),
+                                          each(inputs.extra_models), each(inputs.calibrations)}));
 }
 
 }  // namespace holdfast::planner
