@@ -150,12 +150,6 @@ double break_even_duty(MoneyPerSecond own, TokensPerSecond full_speed, MoneyPerT
   return break_even_duty(own, full_speed * price);
 }
 
-std::optional<Tokens> break_even_volume(Money fixed_month, MoneyPerToken api,
-                                        MoneyPerToken marginal) {
-  if (api <= marginal) return std::nullopt;
-  return fixed_month / (api - marginal);
-}
-
 Result<int> vendor_servers(int instances, int gpus_per_instance, int gpus_per_server) {
   constexpr int kCountMax = 1 << 20;
   if (instances < 1 || instances > kCountMax) return bad("instances", "is out of range");

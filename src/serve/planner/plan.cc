@@ -23,6 +23,8 @@ constexpr std::size_t kFinalistsPerMode = 2;
 constexpr std::size_t kDrawnPerMode = 2;
 // Below it a pilot is worth its time (R-UNSURE).
 constexpr double kSureShare = 0.7;
+// Beyond this multiple of today's demand, R-SMALL looks for no break-even.
+constexpr double kVolumeFactorMax = 10'000;
 
 // The plan of one part of the workload.
 class SlicePlanner {
@@ -252,7 +254,7 @@ class SlicePlanner {
                            "demand is flat (peak " + number_text(ratio) +
                                " times the mean), so own machines are busy"});
     }
-    if (o.mode == Mode::kTokenApi) small(o);
+    if (o.mode == Mode::kTokenApi) small(o, c);
     if (o.mode == Mode::kEdge)
       o.because.push_back({"R-EDGE",
                            {"sites", "slo.control_loop_ms"},
@@ -276,42 +278,57 @@ class SlicePlanner {
     }
   }
 
-  // R-SMALL: the volume below which tokens are cheapest, and the price of staying local.
-  void small(PlanOption& o) {
-    const PlanOption* local = nullptr;
-    const Candidate* owner = nullptr;
-    for (std::size_t i = 0; i < made_.size(); ++i) {
-      const bool own = made_[i].mode == Mode::kOnPrem || made_[i].mode == Mode::kOwned ||
-                       made_[i].mode == Mode::kEdge;
-      if (!own || removed(i) || (local != nullptr && made_[i].npv >= local->npv)) continue;
-      local = &made_[i];
-      owner = &found_[i].candidate;
+  bool is_local(std::size_t i) const {
+    const Mode mode = made_[i].mode;
+    return (mode == Mode::kOnPrem || mode == Mode::kOwned || mode == Mode::kEdge) && !removed(i);
+  }
+
+  // The multiple of the demand from which some own machine, in the number that it takes, costs less
+  // than the token API; nullopt: none below kVolumeFactorMax. V* = fixed / (p_api - p_marginal) of
+  // the specification, section 12, with whole machines.
+  std::optional<double> break_even_factor(const Candidate& api) const {
+    const auto pays = [&](double factor) {
+      Scenario s;
+      s.demand = factor;
+      const double tokens = candidate_npv(api, p_, s);
+      for (std::size_t i = 0; i < made_.size(); ++i)
+        if (is_local(i) && candidate_npv(found_[i].candidate, p_, s) <= tokens) return true;
+      return false;
+    };
+    constexpr double kStep = 1.1;
+    double above = kStep;
+    while (above < kVolumeFactorMax && !pays(above)) above *= kStep;
+    if (above >= kVolumeFactorMax) return std::nullopt;
+    double below = above / kStep;
+    for (int i = 0; i < 10; ++i) {
+      const double middle = std::sqrt(below * above);
+      (pays(middle) ? above : below) = middle;
     }
+    return above;
+  }
+
+  // R-SMALL: the volume below which tokens are cheapest, and the price of staying local.
+  void small(PlanOption& o, const Candidate& api) {
+    const PlanOption* local = nullptr;
+    for (std::size_t i = 0; i < made_.size(); ++i)
+      if (is_local(i) && (local == nullptr || made_[i].npv < local->npv)) local = &made_[i];
     if (local == nullptr) return;
-    const double months = kMonthsPerYear * p_.horizon_years;
     const double tokens = (slice_.request.isl + slice_.request.osl) * slice_.demand.mean.value() *
                           kSecondsPerHour * kHoursPerYear / kMonthsPerYear;
-    const double marginal = owner->cap_rps > 0
-                                ? owner->served->place().device.tdp.value() / 1000 *
-                                      p_.electricity_kwh * p_.pue / 3600 /
-                                      (owner->cap_rps * (slice_.request.isl + slice_.request.osl))
-                                : 0;
-    const auto volume =
-        break_even_volume(Money(local->total / months), MoneyPerToken(o.per_million_tokens * 1e-6),
-                          MoneyPerToken(marginal));
     std::vector<std::pair<std::string, double>> numbers{
         {"tokens_month", tokens}, {"local_total", local->total}, {"api_total", o.total}};
-    if (volume) numbers.emplace_back("break_even_tokens_month", volume->value());
+    const auto factor = break_even_factor(api);
+    const double volume = tokens * factor.value_or(kVolumeFactorMax);
+    numbers.emplace_back(factor ? "break_even_tokens_month" : "no_break_even_tokens_month", volume);
     o.because.push_back(
         {"R-SMALL",
          {"workload.rate_rps"},
          numbers,
          "at this volume tokens are cheapest; staying local (" + local->id + ") costs " +
              number_text(std::round(local->total - o.total)) + " more over " +
-             std::to_string(p_.horizon_years) + " years" +
-             (volume ? ", and pays from " + number_text(std::round(volume->value() / 1e5) / 10) +
-                           " million tokens a month"
-                     : "")});
+             std::to_string(p_.horizon_years) + " years, and own machines pay " +
+             (factor ? "from " : "at no volume up to ") +
+             number_text(std::round(volume / 1e5) / 10) + " million tokens a month"});
   }
 
   void load_curve(const Candidate& c) {

@@ -102,6 +102,46 @@ name = "llama-3.1-8b"
   EXPECT_EQ(best(laptop).payback_month, 0);
 }
 
+// The break-even that R-SMALL names, tried: below it the plan buys tokens, above it a machine.
+TEST(PlanHonestyTest, TheBreakEvenVolumeHolds) {
+  const auto plan_at = [](double rate) {
+    return plan_of(
+        "modes = [\"onprem\", \"token-api\"]\n[workload]\nrate_rps = " + std::to_string(rate) +
+        "\nisl = 1000\nosl = 500\narrival = \"poisson\"\n[[models]]\n"
+        "name = \"llama-3.3-70b\"\n");
+  };
+  constexpr double kRate = 0.05;
+  const Plan small = plan_at(kRate);
+  ASSERT_EQ(best(small).mode, Mode::kTokenApi);
+  double now = 0;
+  double even = 0;
+  for (const Reason& r : best(small).because)
+    for (const auto& [name, value] : r.numbers) {
+      if (name == "tokens_month") now = value;
+      if (name == "break_even_tokens_month") even = value;
+    }
+  EXPECT_NEAR(now, 1500 * kRate * 3600 * 8760 / 12, 1);
+  ASSERT_GT(even, now);
+  EXPECT_EQ(best(plan_at(kRate * even / now * 0.98)).mode, Mode::kTokenApi);
+  EXPECT_EQ(best(plan_at(kRate * even / now * 1.02)).mode, Mode::kOnPrem);
+}
+
+// Tokens that cost less than the people: no volume within reach pays for machines.
+TEST(PlanHonestyTest, NoBreakEvenIsSaid) {
+  const Plan plan = plan_of(R"(
+[workload]
+rate_rps = 0.0001
+isl = 500
+osl = 200
+[[models]]
+name = "llama-3.1-8b"
+)");
+  bool said = false;
+  for (const Reason& r : best(plan).because)
+    for (const auto& [name, value] : r.numbers) said |= name == "no_break_even_tokens_month";
+  EXPECT_TRUE(said);
+}
+
 TEST(PlanHonestyTest, FlatLoadDayAndNightIsForOwnMachines) {
   const Plan plan = plan_of(R"(
 [workload]

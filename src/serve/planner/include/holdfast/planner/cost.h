@@ -120,11 +120,6 @@ double break_even_duty(MoneyPerSecond own, MoneyPerSecond rent);
 // token equals the price. Above 1: never.
 double break_even_duty(MoneyPerSecond own, TokensPerSecond full_speed, MoneyPerToken price);
 
-// Tokens per month at which owning equals buying: V* = fixed_month / (p_api - p_marginal); nullopt
-// when the API is no dearer than the marginal token.
-std::optional<Tokens> break_even_volume(Money fixed_month, MoneyPerToken api,
-                                        MoneyPerToken marginal);
-
 // Servers a vendor's sizing formula asks for: ceil(instances * gpus_per_instance /
 // gpus_per_server). kInvalidArgument for a count below 1.
 Result<int> vendor_servers(int instances, int gpus_per_instance, int gpus_per_server);
