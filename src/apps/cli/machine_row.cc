@@ -10,7 +10,7 @@
 #include "holdfast/base/units.h"
 #include "holdfast/json/json.h"
 #include "holdfast/kernels/select.h"
-#include "holdfast/platform/clock.h"
+#include "holdfast/planner/csv.h"
 #include "holdfast/platform/cpu.h"
 #include "holdfast/platform/disk_probe.h"
 #include "holdfast/platform/filesystem.h"
@@ -22,7 +22,6 @@ namespace holdfast::cli {
 namespace {
 
 constexpr std::uint64_t kFileBytes = 64 * kMiB;
-constexpr std::size_t kDateLength = std::string_view("2026-12-01").size();
 
 // A file that is removed at the end of the scope.
 struct TemporaryFile {
@@ -83,14 +82,6 @@ std::string slug(std::string_view text) {
   return out.empty() ? "cpu" : out;
 }
 
-// RFC 4180: quoted where it must be.
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string out = "\"";
-  for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return out + "\"";
-}
-
 std::string note_of(const MachineFacts& f) {
   std::string out = std::to_string(f.threads) + (f.threads == 1 ? " thread" : " threads") + " (" +
                     f.placement + "), " + f.isa + "; peaks and bus measured, f32 in place of fp16";
@@ -118,8 +109,7 @@ Result<MachineFacts> probe_machine(const Context& context) {
   f.int8_ops_per_second = limits.int8_ops_per_second;
   f.f32_ops_per_second = limits.f32_ops_per_second;
   HF_TRY_ASSIGN(f.disk_read_bytes_per_second, measure_disk(context.data_dir));
-  f.date =
-      rfc3339(platform::unix_seconds(platform::system_clock().wall_time())).substr(0, kDateLength);
+  f.date = today();
   return f;
 }
 
@@ -157,7 +147,7 @@ std::string machine_row_csv(const MachineFacts& f) {
       row += ',';
     }
     header += name;
-    row += csv_field(value);
+    row += planner::csv_cell(value);
   }
   return header + "\n" + row + "\n";
 }

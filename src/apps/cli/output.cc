@@ -11,6 +11,7 @@
 
 #include "holdfast/base/units.h"
 #include "holdfast/base/utf8.h"
+#include "holdfast/platform/clock.h"
 
 namespace holdfast::cli {
 
@@ -207,6 +208,12 @@ std::string rfc3339(std::int64_t unix_seconds) {
   std::strftime(buffer, sizeof buffer, "%Y-%m-%dT%H:%M:%SZ", &tm);
   return buffer;
 }
+
+std::string now_rfc3339() {
+  return rfc3339(platform::unix_seconds(platform::system_clock().wall_time()));
+}
+
+std::string today() { return now_rfc3339().substr(0, std::string_view("2026-12-01").size()); }
 
 std::string time_ago(std::int64_t unix_seconds) {
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(

@@ -68,6 +68,9 @@ std::string short_id(const Context& context, std::string_view id);
 std::string time_ago(std::int64_t unix_seconds);
 // RFC 3339 in UTC.
 std::string rfc3339(std::int64_t unix_seconds);
+std::string now_rfc3339();
+// "2026-12-01", UTC.
+std::string today();
 // Columns of the terminal on standard output, or a large number.
 std::size_t terminal_width();
 

@@ -10,6 +10,7 @@
 #include "holdfast/planner/model_shape.h"
 #include "holdfast/planner/serving.h"
 #include "holdfast/planner/shipped.h"
+#include "holdfast/planner/sobol.h"
 #include "machine_row.h"
 
 namespace holdfast::cli {
@@ -56,12 +57,6 @@ planner::CalibrationPoint local_point(const planner::ModelNeed& need, const Cali
   out.depth = static_cast<double>(p.depth) + (p.prefill ? 0 : out.tokens / 2);
   out.tokens_per_s = p.tokens_per_s;
   return out;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
 // Root mean square distance of the logarithms from that of the factor.
@@ -114,8 +109,8 @@ planner::Calibration calibration_of(const Calibration& measured, const planner::
   }
   out.points = points.size();
   if (out.points == 0) return out;
-  if (!decode.empty()) out.decode_factor = median(decode);
-  if (!prefill.empty()) out.prefill_factor = median(prefill);
+  if (!decode.empty()) out.decode_factor = planner::quantile(decode, 0.5);
+  if (!prefill.empty()) out.prefill_factor = planner::quantile(prefill, 0.5);
   out.sigma =
       std::clamp(std::max(spread(decode, out.decode_factor), spread(prefill, out.prefill_factor)),
                  kSigmaMin, kSigmaMax);

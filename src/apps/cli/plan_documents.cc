@@ -22,7 +22,6 @@ namespace {
 constexpr std::uint64_t kDocumentBytesMax = std::uint64_t{32} << 20;
 // A plan looks at each device; somebody else's request must not take minutes of this machine.
 constexpr std::size_t kRequestDevicesMax = 256;
-constexpr std::size_t kDateLength = std::string_view("2026-12-01").size();
 
 // "[{", "[ ]": a list in JSON; "[[price]]", "[workload]": TOML.
 bool looks_like_json(std::string_view text) {
@@ -166,22 +165,18 @@ std::string counted(const char* name, std::size_t n, const char* what) {
   return std::string(name) + " (" + what + ": " + std::to_string(n) + ")";
 }
 
-// Models that were measured and are still here.
-ShapeOf shapes_of_store(const Context& context) {
-  return [&context](const std::string& name) -> std::optional<planner::ModelShape> {
-    auto sized = model_from_store(context, name);
-    if (!sized.ok() || sized->shape.estimated) return std::nullopt;
-    return std::move(sized->shape);
-  };
+// Rows that have the id of an earlier one replace it.
+void add_devices(std::vector<planner::Device> devices, planner::ProblemInputs& inputs) {
+  planner::DeviceTable table(std::move(inputs.extra_devices));
+  table.merge(std::move(devices));
+  inputs.extra_devices = table.all();
 }
 
 Status add_flag_files(const Context& context, const PlanFlags& flags, PlanSources& out) {
   if (!flags.hardware.empty()) {
     HF_TRY_ASSIGN(const std::string csv, read_text(flags.hardware, planner::kCsvBytesMax));
     HF_TRY_ASSIGN(auto devices, planner::parse_devices(csv, flags.hardware, true));
-    planner::DeviceTable table(std::move(out.inputs.extra_devices));
-    table.merge(std::move(devices));
-    out.inputs.extra_devices = table.all();
+    add_devices(std::move(devices), out.inputs);
   }
   if (!flags.prices.empty()) {
     HF_TRY_ASSIGN(const json::Value document, read_document(flags.prices));
@@ -201,9 +196,12 @@ Status add_flag_files(const Context& context, const PlanFlags& flags, PlanSource
 
 }  // namespace
 
-std::string today() {
-  return rfc3339(platform::unix_seconds(platform::system_clock().wall_time()))
-      .substr(0, kDateLength);
+ShapeOf shapes_of_store(const Context& context) {
+  return [&context](const std::string& name) -> std::optional<planner::ModelShape> {
+    auto sized = model_from_store(context, name);
+    if (!sized.ok() || sized->shape.estimated) return std::nullopt;
+    return std::move(sized->shape);
+  };
 }
 
 Result<std::string> read_text(const std::string& path, std::uint64_t bytes_max) {
@@ -305,9 +303,7 @@ Result<PlanSources> plan_sources_of_request(const Context& context, json::Value 
     if (devices.size() > kRequestDevicesMax)
       return invalid_argument("hardware_csv: more than " + std::to_string(kRequestDevicesMax) +
                               " devices");
-    planner::DeviceTable table(std::move(out.inputs.extra_devices));
-    table.merge(std::move(devices));
-    out.inputs.extra_devices = table.all();
+    add_devices(std::move(devices), out.inputs);
   }
   HF_TRY(take_prices(document, out.inputs.extra_prices));
   out.inputs.document = std::move(document);

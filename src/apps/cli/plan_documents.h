@@ -12,6 +12,7 @@
 #include "holdfast/base/result.h"
 #include "holdfast/json/json.h"
 #include "holdfast/planner/problem.h"
+#include "plan_calibration.h"
 
 namespace holdfast::cli {
 
@@ -62,8 +63,9 @@ Result<planner::Problem> problem_of(const PlanSources& sources);
 // The user's own devices, prices, models and calibrations. A file that is not there adds nothing.
 Status add_user_files(const Context& context, PlanSources& sources);
 
-// "2026-12-01", UTC.
-std::string today();
+// Exact sizes of models of the store, by name, for calibrations that measured them. `context` must
+// outlive it.
+ShapeOf shapes_of_store(const Context& context);
 // At most `bytes_max` of a file, or of standard input for "-".
 Result<std::string> read_text(const std::string& path, std::uint64_t bytes_max);
 // Whole or not at all. kIo, kDenied name the path.

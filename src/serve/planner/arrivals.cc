@@ -160,12 +160,6 @@ Status check_arrivals(const Arrivals& arrivals) {
   return ok_status();
 }
 
-double ModulatedStream::excess_dispersion(double window_s, double total_rate) const {
-  const double spread = rate_high - rate_low;
-  const double variance = share_high * (1 - share_high) * spread * spread;
-  return variance / total_rate * seen(window_s, memory_s);
-}
-
 std::vector<ModulatedStream> fit_streams(double rate, const Burstiness& shape) {
   if (!has_dispersion(shape)) return {};
   const std::array<double, 3> excess{shape.idc_1s - 1, shape.idc_10s - 1, shape.idc_60s - 1};

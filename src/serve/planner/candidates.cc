@@ -368,7 +368,6 @@ class Finder {
     note_price(*cheapest, used_);
     Candidate c = start(Mode::kRent, best);
     c.rent_price = least;
-    c.rent_provider = cheapest->id;
     c.provider = cheapest->id.substr(0, cheapest->id.find('/'));
     c.data_out_gb_year = p_.ingest_gb_day * 365;
     push(std::move(c));

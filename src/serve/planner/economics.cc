@@ -37,6 +37,12 @@ double growth_in(const Problem& p, const Scenario& s, double year) {
   return growth_factor(std::max(-0.95, p.workload.growth + s.growth), year);
 }
 
+double replicas_at(const Candidate& c, const Problem& p, const Scenario& s, int year,
+                   double capacity) {
+  const double sized = c.demand.sized.value() * s.demand * growth_in(p, s, year);
+  return std::max(1.0, std::ceil(sized / capacity - 1e-9));
+}
+
 // A year of hourly replicas: needed on average, and what exceeds `owned`.
 struct ReplicaHours {
   double needed = 0;
@@ -164,7 +170,7 @@ class Writer {
     if (c_.mode == Mode::kEdge) return static_cast<double>(c_.site_count) * c_.site_devices;
     if (c_.mode == Mode::kOwned) return c_.owned_devices;
     const double replicas = c_.mode == Mode::kHybrid ? c_.hybrid_owned * scale_of_hybrid(year)
-                                                     : replicas_in_year(c_, p_, s_, year);
+                                                     : replicas_at(c_, p_, s_, year, capacity_);
     return (replicas + c_.spares) * per_node();
   }
 
@@ -311,7 +317,7 @@ class Writer {
 
   // Moving in, and training runs on the option's own kind of machine.
   void once() {
-    const double hourly = p_.team.loaded_cost / 1800;
+    const double hourly = p_.team.loaded_cost / kStaffHoursYear;
     const bool moves = c_.mode != Mode::kOwned;
     if (moves) sink_.add("migration", 0, p_.migration_hours * hourly + p_.retraining_cost, false);
     // Leaving a rented cloud takes the data set along.
@@ -344,8 +350,7 @@ class Writer {
 }  // namespace
 
 double replicas_in_year(const Candidate& c, const Problem& p, const Scenario& s, int year) {
-  const double sized = c.demand.sized.value() * s.demand * growth_in(p, s, year);
-  return std::max(1.0, std::ceil(sized / capacity_under(c, s) - 1e-9));
+  return replicas_at(c, p, s, year, capacity_under(c, s));
 }
 
 Ledger candidate_ledger(const Candidate& c, const Problem& p, const Scenario& s) {

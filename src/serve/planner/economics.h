@@ -15,6 +15,9 @@
 
 namespace holdfast::planner {
 
+// Of one person.
+inline constexpr double kStaffHoursYear = 1'800;
+
 // Multipliers of inputs, 1 each for the plan itself.
 struct Scenario {
   double speed = 1;   // of the engine
@@ -64,8 +67,7 @@ struct Candidate {
   double buy_price = 0;   // of one device
   double host_price = 0;  // of one device's share
   double host_watts = 0;
-  double rent_price = 0;  // money per device hour
-  std::string rent_provider;
+  double rent_price = 0;                // money per device hour
   std::optional<TokenPrices> tokens;    // of the API, or of the burst lane
   std::optional<TokenPrices> frontier;  // for the share that needs the newest models
   std::string provider;

@@ -14,8 +14,6 @@ namespace holdfast::planner {
 
 namespace {
 
-constexpr double kStaffHoursYear = 1'800;
-
 // Formulas of the lines of a ledger, in the symbols of section 12.
 struct LineFormula {
   std::string_view line;

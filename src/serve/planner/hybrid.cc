@@ -95,10 +95,6 @@ Result<Split> newsvendor(const Demand& demand, const SplitPrices& prices, int le
   return split;
 }
 
-MoneyPerSecond token_burst_price(MoneyPerToken price, TokensPerSecond replica) {
-  return price * replica;
-}
-
 std::vector<double> with_start_delay(std::span<const double> series, std::size_t delay_steps) {
   std::vector<double> highest(series.size());
   // Indices inside the window, demands falling: the front is the maximum.

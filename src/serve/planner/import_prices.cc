@@ -144,10 +144,6 @@ Result<ImportedPrices> from_skypilot(std::string_view text, std::string_view nam
 
 }  // namespace
 
-std::string_view price_format_name(PriceFormat format) {
-  return kFormats[static_cast<std::size_t>(format)].second;
-}
-
 std::optional<PriceFormat> find_price_format(std::string_view name) {
   for (const auto& [format, its] : kFormats)
     if (its == name) return format;

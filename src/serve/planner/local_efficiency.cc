@@ -6,6 +6,7 @@
 #include <map>
 
 #include "holdfast/planner/memory.h"
+#include "holdfast/planner/sobol.h"
 #include "least_squares.h"
 
 namespace holdfast::planner {
@@ -66,12 +67,6 @@ double layer_params(const ModelShape& s) {
   return all > 0 ? std::min(all, s.active) : s.active;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t n = values.size();
-  return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 double spread(const std::vector<double>& log_errors) {
   double sum = 0;
   for (const double e : log_errors) sum += e * e;
@@ -129,7 +124,7 @@ Result<LocalEfficiency> fit_local(const Device& device, std::span<const Calibrat
     return invalid_argument("calibration: needs at least one decode and one prefill point");
   LocalEfficiency out;
   out.decode = fit_decode_points(device, decode);
-  for (auto& [tokens, values] : eta) out.eta.emplace_back(tokens, median(std::move(values)));
+  for (auto& [tokens, values] : eta) out.eta.emplace_back(tokens, quantile(std::move(values), 0.5));
   out.points = points.size();
   std::vector<double> decode_errors;
   std::vector<double> prefill_errors;

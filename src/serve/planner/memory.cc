@@ -48,12 +48,6 @@ Bytes kv_bytes_paged(const ModelShape& shape, double tokens, double element_byte
   return kv_bytes(shape, pages * page_tokens, element_bytes);
 }
 
-Bytes kv_bytes_shared(const ModelShape& shape, double tokens, double sequences, double prefix_share,
-                      double element_bytes) {
-  const Bytes one = kv_bytes(shape, tokens, element_bytes);
-  return one * prefix_share + one * (sequences * (1 - prefix_share));
-}
-
 Bytes workspace_bytes(const ModelShape& shape, std::uint32_t ubatch, const Device& device) {
   const double layer = 2.0 * shape.ff_width + 4.0 * shape.width;
   const double rows = std::max<double>(layer, shape.vocab);

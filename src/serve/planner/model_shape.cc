@@ -234,17 +234,19 @@ ModelShape shape_from_params(std::string_view id, double params, double active) 
 }
 
 const std::vector<Quant>& quant_table() {
+  // The losses of FP8, INT8, Q4_1, Q4_0, NVFP4, MXFP4, AWQ and GPTQ are assumed from the nearest
+  // format.
   static const std::vector<Quant> table{
-      {"F16", 16, 0, true, false},           {"BF16", 16, 0, true, false},
-      {"Q8_0", 8.5, 0.0003, true, false},    {"FP8", 8, 0.001, false, true},
-      {"INT8", 8, 0.002, false, true},       {"Q6_K", 6.56, 0.0047, true, false},
-      {"Q5_K_M", 5.67, 0.0123, true, false}, {"Q4_K_M", 4.85, 0.0483, true, false},
-      {"Q4_1", 5.0, 0.06, false, false},     {"Q4_K_S", 4.58, 0.0615, true, false},
-      {"Q4_0", 4.5, 0.07, false, false},     {"NVFP4", 4.5, 0.05, false, true},
-      {"IQ4_XS", 4.3, 0.0707, true, false},  {"MXFP4", 4.25, 0.045, false, true},
-      {"AWQ", 4.25, 0.045, false, false},    {"GPTQ", 4.25, 0.05, false, false},
-      {"Q3_K_M", 3.91, 0.1875, true, false}, {"Q2_K", 2.96, 0.687, true, false},
-      {"IQ2_XXS", 2.06, 1.35, true, false}};
+      {"F16", 16, 0, false},           {"BF16", 16, 0, false},
+      {"Q8_0", 8.5, 0.0003, false},    {"FP8", 8, 0.001, true},
+      {"INT8", 8, 0.002, true},        {"Q6_K", 6.56, 0.0047, false},
+      {"Q5_K_M", 5.67, 0.0123, false}, {"Q4_K_M", 4.85, 0.0483, false},
+      {"Q4_1", 5.0, 0.06, false},      {"Q4_K_S", 4.58, 0.0615, false},
+      {"Q4_0", 4.5, 0.07, false},      {"NVFP4", 4.5, 0.05, true},
+      {"IQ4_XS", 4.3, 0.0707, false},  {"MXFP4", 4.25, 0.045, true},
+      {"AWQ", 4.25, 0.045, false},     {"GPTQ", 4.25, 0.05, false},
+      {"Q3_K_M", 3.91, 0.1875, false}, {"Q2_K", 2.96, 0.687, false},
+      {"IQ2_XXS", 2.06, 1.35, false}};
   return table;
 }
 

@@ -10,8 +10,6 @@ namespace holdfast::planner {
 
 namespace {
 
-constexpr double kStaffHoursYear = 1'800;
-
 double nodes_of(const Candidate& c, const Problem& p) {
   if (c.mode == Mode::kEdge) return static_cast<double>(c.site_count) * c.site_devices;
   if (c.mode == Mode::kOwned) return c.owned_devices / c.served->place().devices;

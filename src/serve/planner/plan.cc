@@ -57,6 +57,10 @@ class SlicePlanner {
  private:
   bool removed(std::size_t i) const { return made_[i].status == OptionStatus::kRemoved; }
 
+  std::size_t index_of(const PlanOption& o) const {
+    return static_cast<std::size_t>(&o - made_.data());
+  }
+
   void remove(std::size_t i, Reason reason) {
     made_[i].status = OptionStatus::kRemoved;
     made_[i].because.push_back(std::move(reason));
@@ -115,14 +119,11 @@ class SlicePlanner {
       if (static_cast<Mode>(m) == Mode::kTokenApi) continue;
       std::set<std::size_t> simulated;
       for (int tried = 0; tried < kTriedPerMode; ++tried) {
-        const auto order = cheapest_of(static_cast<Mode>(m));
-        const auto next = std::find_if(
-            order.begin(),
-            order.begin() + static_cast<std::ptrdiff_t>(std::min(kFinalistsPerMode, order.size())),
-            [&](std::size_t i) { return !simulated.contains(i); });
-        if (next ==
-            order.begin() + static_cast<std::ptrdiff_t>(std::min(kFinalistsPerMode, order.size())))
-          break;
+        auto order = cheapest_of(static_cast<Mode>(m));
+        order.resize(std::min(kFinalistsPerMode, order.size()));
+        const auto next = std::find_if(order.begin(), order.end(),
+                                       [&](std::size_t i) { return !simulated.contains(i); });
+        if (next == order.end()) break;
         simulated.insert(*next);
         if (!simulate_option(p_, slice_, found_[*next], made_[*next]))
           made_[*next].status = OptionStatus::kRemoved;
@@ -137,7 +138,6 @@ class SlicePlanner {
       for (const std::size_t i : cheapest_of(static_cast<Mode>(m))) {
         if (taken++ == kDrawnPerMode) break;
         finalists_.push_back({&found_[i].candidate, &made_[i]});
-        index_.push_back(i);
       }
     }
   }
@@ -149,24 +149,17 @@ class SlicePlanner {
   // A limit on how much costs may vary needs the draws.
   void constraints_of_draws() {
     if (p_.cv_cost_max < 0) return;
-    std::vector<Finalist> kept;
-    std::vector<std::size_t> kept_index;
-    for (std::size_t i = 0; i < finalists_.size(); ++i) {
-      PlanOption& o = *finalists_[i].option;
-      if (o.cost_cv <= p_.cv_cost_max) {
-        kept.push_back(finalists_[i]);
-        kept_index.push_back(index_[i]);
-        continue;
-      }
-      o.status = OptionStatus::kRemoved;
-      o.because.push_back({"R-CV",
-                           {"preferences.cv_cost_max"},
-                           {{"cv", o.cost_cv}, {"cv_cost_max", p_.cv_cost_max}},
-                           "its cost varies by " + number_text(o.cost_cv) +
-                               " of its mean, the limit is " + number_text(p_.cv_cost_max)});
-    }
-    finalists_ = kept;
-    index_ = kept_index;
+    std::erase_if(finalists_, [this](const Finalist& f) {
+      const double cv = f.option->cost_cv;
+      if (cv <= p_.cv_cost_max) return false;
+      remove(index_of(*f.option),
+             {"R-CV",
+              {"preferences.cv_cost_max"},
+              {{"cv", cv}, {"cv_cost_max", p_.cv_cost_max}},
+              "its cost varies by " + number_text(cv) + " of its mean, the limit is " +
+                  number_text(p_.cv_cost_max)});
+      return true;
+    });
   }
 
   double score(const PlanOption& o) const { return o.npv * (1 + p_.predictability * o.cost_cv); }
@@ -177,11 +170,11 @@ class SlicePlanner {
     std::size_t best = 0;
     for (std::size_t i = 1; i < finalists_.size(); ++i)
       if (score(*finalists_[i].option) < score(*finalists_[best].option)) best = i;
-    recommended_ = index_[best];
+    recommended_ = index_of(*finalists_[best].option);
     PlanOption& o = *finalists_[best].option;
     o.status = OptionStatus::kRecommended;
     if (options_.sensitivity) {
-      o.would_change_if = flips(index_[best]);
+      o.would_change_if = flips(*recommended_);
       if (plan_.tornado.empty()) plan_.tornado = tornado(p_, finalists_, best);
     }
     reasons_of_choice(o, *finalists_[best].candidate);
@@ -387,8 +380,7 @@ class SlicePlanner {
 
   // R-SKILL: more work than the team has hands.
   void hands(PlanOption& o) const {
-    constexpr double kHoursOfOne = 1'800;
-    const double needed = o.staff_hours_year / kHoursOfOne;
+    const double needed = o.staff_hours_year / kStaffHoursYear;
     if (p_.team.fte <= 0 || needed <= p_.team.fte) return;
     o.because.push_back({"R-SKILL",
                          {"team.fte"},
@@ -433,7 +425,6 @@ class SlicePlanner {
   std::vector<Found> found_;
   std::vector<PlanOption> made_;
   std::vector<Finalist> finalists_;
-  std::vector<std::size_t> index_;
   std::optional<std::size_t> recommended_;
   std::string decisive_;
 };

@@ -256,11 +256,14 @@ bool id_matches(std::string_view entry, std::string_view id) {
 
 std::string_view price_kind_name(PriceKind kind) { return row_of(kind).name; }
 
-PriceBook PriceBook::shipped() {
-  PriceBook book;
-  add_devices(book);
-  add_rents(book);
-  add_tokens(book);
+const PriceBook& PriceBook::shipped() {
+  static const PriceBook book = [] {
+    PriceBook made;
+    add_devices(made);
+    add_rents(made);
+    add_tokens(made);
+    return made;
+  }();
   return book;
 }
 

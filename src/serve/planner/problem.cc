@@ -391,15 +391,7 @@ class Parser {
 
 }  // namespace
 
-std::string_view service_kind_name(ServiceKind kind) {
-  return kServiceKinds[static_cast<std::size_t>(kind)];
-}
-
 std::string_view label_name(Label label) { return kLabels[static_cast<std::size_t>(label)]; }
-
-std::string_view engine_profile_name(EngineProfile profile) {
-  return kProfiles[static_cast<std::size_t>(profile)];
-}
 
 Result<Problem> parse_problem(const ProblemInputs& inputs) {
   Problem p;

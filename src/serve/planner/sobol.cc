@@ -152,8 +152,6 @@ double inverse_normal_cdf(double p) {
   return q < 0 ? -x : x;
 }
 
-double normal_cdf(double x) { return std::erfc(-x / std::sqrt(2.0)) / 2; }
-
 double lognormal(double median, double sigma, double u) {
   return median * std::exp(sigma * inverse_normal_cdf(u));
 }

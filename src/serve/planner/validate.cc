@@ -6,6 +6,7 @@
 #include <set>
 
 #include "fits.h"
+#include "holdfast/planner/sobol.h"
 
 namespace holdfast::planner {
 
@@ -71,15 +72,6 @@ Prediction predict_prefill(const Measurement& row, const Efficiencies& efficienc
   return p;
 }
 
-double percentile(std::vector<double> values, double share) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const double at = share * static_cast<double>(values.size() - 1);
-  const auto low = static_cast<std::size_t>(at);
-  const std::size_t high = std::min(low + 1, values.size() - 1);
-  return values[low] + (values[high] - values[low]) * (at - static_cast<double>(low));
-}
-
 ErrorSummary summary_of(const std::string& name, const std::vector<const Prediction*>& group) {
   ErrorSummary s;
   s.name = name;
@@ -93,8 +85,8 @@ ErrorSummary summary_of(const std::string& name, const std::vector<const Predict
     s.coverage += (p->within() ? 1.0 : 0.0) / static_cast<double>(group.size());
   }
   s.devices = devices.size();
-  s.median_error = percentile(errors, 0.5);
-  s.p90_error = percentile(errors, 0.9);
+  s.median_error = quantile(errors, 0.5);
+  s.p90_error = quantile(errors, 0.9);
   return s;
 }
 

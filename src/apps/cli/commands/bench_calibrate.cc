@@ -256,7 +256,7 @@ Status bench_calibrate(const Context& context, const CalibrateFlags& flags) {
   HF_TRY(calibrator.measure());
   if (known && !known->machine.same_as(calibrator.machine()))
     notice(context, "note: " + path + " was of another machine; it is begun anew");
-  const std::string date = rfc3339(platform::unix_seconds(platform::system_clock().wall_time()));
+  const std::string date = now_rfc3339();
   const std::string text =
       write_calibration(with_model(known, calibrator.machine(), date, calibrator.model()));
   if (out.empty()) HF_TRY(fs.make_dirs(context.data_dir + "/planner", 0700));

@@ -269,7 +269,7 @@ class Pilot {
 
   Status calibrate() {
     HF_TRY_ASSIGN(CalibratedModel model, calibrated_model(context_, served_, points_));
-    calibration_.date = rfc3339(platform::unix_seconds(platform::system_clock().wall_time()));
+    calibration_.date = now_rfc3339();
     calibration_.models = {std::move(model)};
     platform::PosixFileSystem fs;
     const std::string folder = context_.data_dir + "/planner";
@@ -296,12 +296,8 @@ class Pilot {
       before.inputs.extra_devices.push_back(device);
     PlanSources after = before;
     after.inputs.calibrations.clear();
-    const auto shape_of = [this](const std::string& name) -> std::optional<planner::ModelShape> {
-      auto stored = model_from_store(context_, name);
-      if (!stored.ok() || stored->shape.estimated) return std::nullopt;
-      return std::move(stored->shape);
-    };
-    HF_TRY(add_calibration(write_calibration(calibration_), "the pilot", shape_of, after.inputs));
+    HF_TRY(add_calibration(write_calibration(calibration_), "the pilot", shapes_of_store(context_),
+                           after.inputs));
     HF_TRY_ASSIGN(const planner::Plan a, plan_of(before, false));
     HF_TRY_ASSIGN(const planner::Plan b, plan_of(after, false));
     factors_ = after.inputs.calibrations.front();

@@ -65,6 +65,9 @@ TEST(SobolTest, IntegratesBetterThanChance) {
   EXPECT_NEAR(sum / 4096, 1, 0.002);
 }
 
+// P(N(0,1) <= x).
+double normal_cdf(double x) { return std::erfc(-x / std::sqrt(2.0)) / 2; }
+
 // scipy.stats.norm.ppf.
 TEST(SobolTest, InverseNormal) {
   EXPECT_NEAR(inverse_normal_cdf(1e-300), -37.0470962993612, 1e-11);

@@ -53,10 +53,6 @@ struct ModulatedStream {
   double rate_low = 0;
   double share_high = 1;  // of the time
   double memory_s = 1;    // time constant of the autocorrelation
-
-  // Its contribution to the index of dispersion of a sum of streams with `total_rate` together,
-  // beyond the 1 of Poisson: 2/(total*t) * integral of (t-u)*cov(u).
-  double excess_dispersion(double window_s, double total_rate) const;
 };
 
 // The streams whose sum has this rate and, as closely as non-negative parts allow, these indices of

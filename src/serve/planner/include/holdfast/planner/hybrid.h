@@ -48,9 +48,6 @@ struct Split {
 // that may never leave needs). kInvalidArgument names the field.
 Result<Split> newsvendor(const Demand& demand, const SplitPrices& prices, int least);
 
-// Burst price of a token API: its price at the speed of one replica.
-MoneyPerSecond token_burst_price(MoneyPerToken price, TokensPerSecond replica);
-
 // series[t] replaced by the maximum over t .. t+delay_steps: what must already be starting at t
 // when a start takes that long.
 std::vector<double> with_start_delay(std::span<const double> series, std::size_t delay_steps);

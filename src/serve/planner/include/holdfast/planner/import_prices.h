@@ -14,7 +14,6 @@ namespace holdfast::planner {
 
 enum class PriceFormat : std::uint8_t { kSkyPilot, kLiteLlm, kGenAiPrices, kLlmPrices };
 // "skypilot", "litellm", "genai-prices", "llm-prices".
-std::string_view price_format_name(PriceFormat format);
 std::optional<PriceFormat> find_price_format(std::string_view name);
 
 inline constexpr std::size_t kImportBytesMax = std::size_t{64} << 20;

@@ -21,9 +21,6 @@ Bytes kv_bytes(const ModelShape& shape, double tokens, double element_bytes);
 // The same, in whole pages of `page_tokens` (paged attention).
 Bytes kv_bytes_paged(const ModelShape& shape, double tokens, double element_bytes,
                      std::uint32_t page_tokens = 16);
-// Of several sequences that share a prefix: it is there once.
-Bytes kv_bytes_shared(const ModelShape& shape, double tokens, double sequences, double prefix_share,
-                      double element_bytes);
 
 // max(ubatch (2 d_ff + 4 d) 4, ubatch V 4), plus what a CUDA context takes.
 Bytes workspace_bytes(const ModelShape& shape, std::uint32_t ubatch, const Device& device);

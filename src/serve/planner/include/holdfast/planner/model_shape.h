@@ -72,7 +72,6 @@ struct Quant {
   std::string_view name;
   double bits_per_weight;
   double quality_loss;     // relative rise of perplexity of a 70B model: 0.0483 is 4.83 %
-  bool quality_measured;   // or assumed from the nearest format
   bool eight_bit_compute;  // products in FP8 or INT8 by engines that can
 };
 const std::vector<Quant>& quant_table();

@@ -110,8 +110,7 @@ struct PlanOption {
   double staff_hours_year = 0;
   double energy_kwh_year = 0;
   double co2_kg_year = 0;
-  double hybrid_owned = 0;        // K, of replicas
-  double hybrid_burst_share = 0;  // of replica hours
+  double hybrid_owned = 0;  // K, of replicas
 };
 
 // Effect of +-20 % of an input on the cost of the recommended option.

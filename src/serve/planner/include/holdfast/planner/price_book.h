@@ -48,8 +48,8 @@ inline constexpr int kStaleDays = 90;
 // Entries, the user's before the shipped ones. Thread-compatible value.
 class PriceBook {
  public:
-  // Hardware, hours and tokens of the files that are built in.
-  static PriceBook shipped();
+  // Hardware, hours and tokens of the files that are built in; made once.
+  static const PriceBook& shipped();
   // A list of entries, or an object with one under "price" (TOML's [[price]]). kInvalidArgument
   // names the entry and the field: an unknown one, a kind, unit or currency that is none, a price
   // below 0.

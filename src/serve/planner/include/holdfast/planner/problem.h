@@ -35,7 +35,6 @@ struct LengthSpec {
 
 enum class ServiceKind : std::uint8_t { kRealtime, kInteractive, kBatch };
 enum class Label : std::uint8_t { kNone, kInternal, kConfidential, kRegulated, kSecret };
-std::string_view service_kind_name(ServiceKind kind);
 std::string_view label_name(Label label);
 
 // Limits of latency; 0: none.
@@ -140,7 +139,6 @@ struct Upstream {
 };
 
 enum class EngineProfile : std::uint8_t { kHoldfast, kLlamaCpp, kTrtLlm, kTuned };
-std::string_view engine_profile_name(EngineProfile profile);
 
 // Measurements of the user's own machine: holdfast bench --calibrate.
 struct Calibration {

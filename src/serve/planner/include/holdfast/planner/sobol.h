@@ -36,9 +36,6 @@ class Sobol {
 // < 1.
 double inverse_normal_cdf(double p);
 
-// P(N(0,1) <= x).
-double normal_cdf(double x);
-
 // median * exp(sigma * z(u)): the lognormal whose logarithm has standard deviation sigma.
 // Precondition: 0 < u < 1.
 double lognormal(double median, double sigma, double u);
