@@ -121,7 +121,7 @@ Result<std::vector<CalibrationPoint>> probe_server(const PilotTarget& target,
 }
 
 CalibratedMachine machine_of(const MachineFacts& f) {
-  return {f.cpu,
+  return {f.cpu.empty() ? "unknown" : f.cpu,
           f.threads,
           f.isa,
           static_cast<std::int64_t>(f.memory_bytes),
